@@ -1,0 +1,1 @@
+"""Sans-IO core of the aigw AI gateway: machines, engines and the conductor that drives them."""

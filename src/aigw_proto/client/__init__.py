@@ -1,0 +1,1 @@
+"""The client engine: open, create, demultiplex."""

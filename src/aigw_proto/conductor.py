@@ -1,0 +1,159 @@
+"""The turn loop that every driver shares: input, engine, effects, timer.
+
+One turn is: hand one input (or the passing of time) to the engine, poll all of its effects, then carry them out
+through the driver's ports. Effects run after the turn; an effect that feeds back (a send that leaves a backlog, a
+connect that fails at once) is queued and becomes a turn of its own, so the engine is never re-entered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from ._effects import (
+    CloseHow,
+    CloseLink,
+    Connect,
+    Deliver,
+    Drained,
+    Effect,
+    EndSending,
+    Journal,
+    Log,
+    SendBytes,
+    SetReading,
+)
+from ._inputs import BytesSent
+from ._kinds import Engine, LinkId
+
+__all__ = ["Conductor", "Ports"]
+
+InputT = TypeVar("InputT")
+_TURNS_PER_CALL = 64  # a busy engine must not keep the driver from its sockets; the rest waits for the timer
+
+
+class Ports(Protocol):
+    """What a driver does for an engine. None of these may block, raise for a peer's doing, or call the engine."""
+
+    def connect(self, effect: Connect) -> None:
+        """Start opening a link; answer later with `LinkConnected` or `ConnectFailed`."""
+        ...
+
+    def send(self, link: LinkId, chunks: list[bytes]) -> int:
+        """Send chunks in order; return how many bytes of this link the kernel has not taken yet, old ones included."""
+        ...
+
+    def set_reading(self, link: LinkId, enabled: bool) -> None:
+        """Start or stop reading from a link."""
+        ...
+
+    def end_sending(self, link: LinkId) -> None:
+        """Flush and end the sending direction, or do nothing where the stream has no half-close."""
+        ...
+
+    def close(self, link: LinkId, how: CloseHow) -> None:
+        """Close a link or withdraw its connect; feed nothing for it afterwards."""
+        ...
+
+    def journal(self, effect: Journal) -> None:
+        """Write one record."""
+        ...
+
+    def log(self, effect: Log) -> None:
+        """Write one line."""
+        ...
+
+    def deliver(self, effect: Deliver) -> None:
+        """Hand an item to the embedding program."""
+        ...
+
+    def drained(self) -> None:
+        """The engine has ended; stop."""
+        ...
+
+    def arm(self, deadline: float | None) -> None:
+        """Set the one timer: call `Conductor.wake()` at `deadline` (monotonic seconds), or never for None."""
+        ...
+
+
+class Conductor(Generic[InputT]):
+    """Runs one engine on one driver's ports. Not thread-safe: one owner calls it."""
+
+    __slots__ = ("_armed", "_clock", "_engine", "_next_link", "_ports", "_queue", "_running")
+
+    def __init__(self, engine: Engine[InputT | BytesSent], ports: Ports, clock: Callable[[], float]) -> None:
+        """Join `engine` and `ports`; `clock` gives monotonic seconds."""
+        self._engine = engine
+        self._ports = ports
+        self._clock = clock
+        self._queue: deque[InputT | BytesSent | None] = deque()
+        self._running = False
+        self._armed: float | None = None
+        self._next_link = 0
+
+    def new_link(self) -> LinkId:
+        """Return a fresh id for a link that the driver is about to report with `LinkAccepted`."""
+        link = LinkId(self._next_link)
+        self._next_link += 2
+        return link
+
+    def feed(self, event: InputT | BytesSent) -> None:
+        """Run the turn of one input, and those of whatever its effects feed back."""
+        self._queue.append(event)
+        if not self._running:
+            self._run()
+
+    def wake(self) -> None:
+        """Let time pass: the driver's timer fired. Early and late calls are harmless."""
+        self._queue.append(None)
+        self._armed = None
+        if not self._running:
+            self._run()
+
+    def start(self) -> None:
+        """Arm the timer for an engine that has deadlines before its first input."""
+        self.wake()
+
+    def _run(self) -> None:
+        engine, queue = self._engine, self._queue
+        self._running = True
+        try:
+            while queue:
+                event = queue.popleft()
+                now = self._clock()
+                if event is None:
+                    engine.handle_timeout(now)
+                else:
+                    engine.handle(event, now)
+                # Polled to the end before any effect runs: an effect must never see a half-finished turn.
+                effects: list[Effect] = []
+                while (effect := engine.poll()) is not None:
+                    effects.append(effect)
+                for effect in effects:
+                    _PERFORM[type(effect)](self, effect)
+        finally:
+            self._running = False
+        deadline = engine.next_timeout()
+        if deadline != self._armed:
+            self._armed = deadline
+            self._ports.arm(deadline)
+
+    def _send(self, effect: SendBytes) -> None:
+        backlog = self._ports.send(effect.link, effect.chunks)
+        if backlog:
+            # Ahead of inputs that wait: the engine must know the backlog before it produces more for this link.
+            self._queue.appendleft(BytesSent(effect.link, backlog))
+
+
+_PERFORM: dict[type, Callable[..., None]] = {
+    Connect: lambda self, effect: self._ports.connect(effect),
+    SendBytes: Conductor._send,
+    SetReading: lambda self, effect: self._ports.set_reading(effect.link, effect.enabled),
+    EndSending: lambda self, effect: self._ports.end_sending(effect.link),
+    CloseLink: lambda self, effect: self._ports.close(effect.link, effect.how),
+    Journal: lambda self, effect: self._ports.journal(effect),
+    Log: lambda self, effect: self._ports.log(effect),
+    Deliver: lambda self, effect: self._ports.deliver(effect),
+    Drained: lambda self, effect: self._ports.drained(),
+}

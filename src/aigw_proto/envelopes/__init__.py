@@ -1,0 +1,1 @@
+"""The messages of the universal API: parse, validate, print."""

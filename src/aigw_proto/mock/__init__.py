@@ -1,0 +1,1 @@
+"""A fake provider as an engine, with faults on demand."""

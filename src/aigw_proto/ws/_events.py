@@ -1,0 +1,108 @@
+"""What a WebSocket connection reports (RFC 6455)."""
+
+from __future__ import annotations
+
+import enum
+from typing import TypeAlias
+
+from .._kinds import record
+
+__all__ = [
+    "BinaryMessage",
+    "Closed",
+    "Delivery",
+    "Failed",
+    "MessagePiece",
+    "Opcode",
+    "Ping",
+    "Pong",
+    "TextMessage",
+    "WebSocketEvent",
+]
+
+
+class Opcode(enum.IntEnum):
+    """Frame opcodes (RFC 6455 section 5.2)."""
+
+    CONTINUATION = 0x0
+    TEXT = 0x1
+    BINARY = 0x2
+    CLOSE = 0x8
+    PING = 0x9
+    PONG = 0xA
+
+
+class Delivery(enum.Enum):
+    """How messages are handed over."""
+
+    MESSAGES = "assembled, up to the message limit; text is checked and decoded"
+    PIECES = "piece by piece as bytes arrive; text is checked across pieces but not decoded"
+    RELAY = "piece by piece; the UTF-8 of text is left to the endpoints"
+
+
+@record
+class TextMessage:
+    """A whole text message."""
+
+    data: str
+
+
+@record
+class BinaryMessage:
+    """A whole binary message."""
+
+    data: bytes
+
+
+@record
+class MessagePiece:
+    """Part of a message, after unmasking and inflation. `opcode` is TEXT or BINARY for every piece of the message.
+
+    `finished` marks the last piece, which may be empty; every other piece holds at least one byte.
+    """
+
+    opcode: Opcode
+    data: bytes
+    started: bool
+    finished: bool
+
+
+@record
+class Ping:
+    """The peer pinged; the pong is already queued."""
+
+    data: bytes
+
+
+@record
+class Pong:
+    """The peer sent a pong, asked for or not."""
+
+    data: bytes
+
+
+@record
+class Closed:
+    """The connection ended; terminal.
+
+    `code` and `reason` are the peer's: 1005 when its Close had none, 1006 when the stream ended without a Close.
+    `clean` is true when Close frames went both ways.
+    """
+
+    code: int
+    reason: str
+    clean: bool
+
+
+@record
+class Failed:
+    """The peer broke the protocol, a limit or a deadline; terminal. The Close frame that says so is queued.
+
+    `code` is the code we sent (1002, 1007, 1009, 1011), or 1006 for a peer found dead.
+    """
+
+    code: int
+    reason: str
+
+
+WebSocketEvent: TypeAlias = TextMessage | BinaryMessage | MessagePiece | Ping | Pong | Closed | Failed
