@@ -1,1 +1,27 @@
-"""HTTP/1.1 and the stream formats that providers answer in, both roles."""
+"""HTTP machines: bytes to requests and responses, both roles, and the streams that bodies carry."""
+
+from ._events import (
+    BodyPiece,
+    EndOfMessage,
+    Failed,
+    Headers,
+    HttpEvent,
+    InformationalResponse,
+    Request,
+    Response,
+    StreamEnded,
+)
+from ._h1 import H1Connection
+
+__all__ = [
+    "BodyPiece",
+    "EndOfMessage",
+    "Failed",
+    "H1Connection",
+    "Headers",
+    "HttpEvent",
+    "InformationalResponse",
+    "Request",
+    "Response",
+    "StreamEnded",
+]
