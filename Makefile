@@ -1,0 +1,65 @@
+# Everything runs in .venv, from the installed package: never from the source tree.
+#   make demo      install the package, run a gateway and several requests at once on one WebSocket
+#   make test      the whole test suite with branch coverage of aigw_proto, docs examples included
+#   make lint types docs coverage clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PYTEST_ARGS ?=
+sources := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name py.typed) pyproject.toml README.md LICENSE
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types docs coverage clean
+
+help:
+	@sed -n '2,4s/^#//p' Makefile
+
+demo: $(VENV)/installed
+	@$(BIN)/aigw demo
+
+test: $(VENV)/installed $(VENV)/group-test
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage report --skip-covered
+
+coverage: test
+	$(BIN)/coverage html
+
+lint: $(VENV)/group-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The tests are checked as well, so what they import must be there.
+types: $(VENV)/installed $(VENV)/group-lint $(VENV)/group-test
+	MYPYPATH=src $(BIN)/mypy --explicit-package-bases src tests docs/examples docs/make_state_diagrams.py
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: $(VENV)/installed $(VENV)/group-docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info docs/_build .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/created:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# Not editable, so that a file missing from the package is missed by the tests too; build/ would bring back deleted files.
+$(VENV)/installed: $(VENV)/created $(sources)
+	rm -rf build
+	$(PIP) install .
+	rm -rf build
+	touch $@
+
+# Dependency groups (PEP 735) need pip 25.1; the one that venv brings along may be older.
+$(VENV)/pip: $(VENV)/created
+	$(PIP) install --upgrade 'pip>=25.1'
+	touch $@
+
+$(VENV)/group-%: $(VENV)/pip pyproject.toml
+	$(PIP) install --group $*
+	touch $@
