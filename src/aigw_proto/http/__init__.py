@@ -12,6 +12,7 @@ from ._events import (
     StreamEnded,
 )
 from ._h1 import H1Connection
+from ._sse import ServerSentEvent, SseDecoder, SseEvent, SseFailed
 
 __all__ = [
     "BodyPiece",
@@ -23,5 +24,9 @@ __all__ = [
     "InformationalResponse",
     "Request",
     "Response",
+    "ServerSentEvent",
+    "SseDecoder",
+    "SseEvent",
+    "SseFailed",
     "StreamEnded",
 ]
