@@ -103,6 +103,3 @@ class Engine(Protocol[InputT_contra]):
     def poll(self) -> Effect | None:
         """Move out the next effect of this turn; None when the turn is drained."""
         ...
-
-
-AnyEngine = Engine["Input"]

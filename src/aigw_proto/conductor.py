@@ -3,13 +3,19 @@
 One turn is: hand one input (or the passing of time) to the engine, poll all of its effects, then carry them out
 through the driver's ports. Effects run after the turn; an effect that feeds back (a send that leaves a backlog, a
 connect that fails at once) is queued and becomes a turn of its own, so the engine is never re-entered.
+
+Three promises hold for every driver because they are kept here and not there:
+
+* Nothing is fed for a link after its `CloseLink`, not even what was queued before it.
+* A call runs a bounded number of turns. The rest waits for the timer, which is then armed for now, so that an engine
+  that keeps itself busy cannot keep the driver from its sockets.
+* After `Drained`, or after the engine raised, the engine is never called again.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, assert_never
 
 from ._effects import (
     CloseHow,
@@ -27,10 +33,15 @@ from ._effects import (
 from ._inputs import BytesSent
 from ._kinds import Engine, LinkId
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = ["Conductor", "Ports"]
 
 InputT = TypeVar("InputT")
-_TURNS_PER_CALL = 64  # a busy engine must not keep the driver from its sockets; the rest waits for the timer
+_TURNS_PER_CALL = (
+    64  # enough for every answer of one relayed read; at 10 us a turn, others wait less than a millisecond
+)
 
 
 class Ports(Protocol):
@@ -69,18 +80,21 @@ class Ports(Protocol):
         ...
 
     def drained(self) -> None:
-        """The engine has ended; stop."""
+        """Stop: the engine has ended."""
         ...
 
     def arm(self, deadline: float | None) -> None:
-        """Set the one timer: call `Conductor.wake()` at `deadline` (monotonic seconds), or never for None."""
+        """Set the one timer: call `Conductor.wake()` at `deadline` (monotonic seconds), or never for None.
+
+        A deadline that has passed means that work remains: look at the sockets once, then wake.
+        """
         ...
 
 
 class Conductor(Generic[InputT]):
     """Runs one engine on one driver's ports. Not thread-safe: one owner calls it."""
 
-    __slots__ = ("_armed", "_clock", "_engine", "_next_link", "_ports", "_queue", "_running")
+    __slots__ = ("_armed", "_clock", "_ended", "_engine", "_next_link", "_ports", "_queue", "_running")
 
     def __init__(self, engine: Engine[InputT | BytesSent], ports: Ports, clock: Callable[[], float]) -> None:
         """Join `engine` and `ports`; `clock` gives monotonic seconds."""
@@ -89,8 +103,14 @@ class Conductor(Generic[InputT]):
         self._clock = clock
         self._queue: deque[InputT | BytesSent | None] = deque()
         self._running = False
+        self._ended = False
         self._armed: float | None = None
         self._next_link = 0
+
+    @property
+    def ended(self) -> bool:
+        """True after `Drained` or an exception from the engine: whatever is fed from then on is dropped."""
+        return self._ended
 
     def new_link(self) -> LinkId:
         """Return a fresh id for a link that the driver is about to report with `LinkAccepted`."""
@@ -116,44 +136,76 @@ class Conductor(Generic[InputT]):
         self.wake()
 
     def _run(self) -> None:
-        engine, queue = self._engine, self._queue
+        queue = self._queue
+        if self._ended:
+            queue.clear()
+            return
         self._running = True
         try:
-            while queue:
-                event = queue.popleft()
-                now = self._clock()
-                if event is None:
-                    engine.handle_timeout(now)
-                else:
-                    engine.handle(event, now)
-                # Polled to the end before any effect runs: an effect must never see a half-finished turn.
-                effects: list[Effect] = []
-                while (effect := engine.poll()) is not None:
-                    effects.append(effect)
-                for effect in effects:
-                    _PERFORM[type(effect)](self, effect)
+            turns = _TURNS_PER_CALL
+            while queue and turns:
+                turns -= 1
+                self._turn(queue.popleft())
+        except BaseException:
+            self._ended = True
+            raise
         finally:
             self._running = False
-        deadline = engine.next_timeout()
+        if self.ended:
+            return
+        deadline = self._clock() if queue else self._engine.next_timeout()
         if deadline != self._armed:
             self._armed = deadline
             self._ports.arm(deadline)
 
-    def _send(self, effect: SendBytes) -> None:
-        backlog = self._ports.send(effect.link, effect.chunks)
-        if backlog:
-            # Ahead of inputs that wait: the engine must know the backlog before it produces more for this link.
-            self._queue.appendleft(BytesSent(effect.link, backlog))
+    def _turn(self, event: InputT | BytesSent | None) -> None:
+        engine = self._engine
+        now = self._clock()
+        if event is None:
+            engine.handle_timeout(now)
+        else:
+            engine.handle(event, now)
+        # Polled to the end before any effect runs: an effect must never see a half-finished turn.
+        effects: list[Effect] = []
+        while (effect := engine.poll()) is not None:
+            effects.append(effect)
+        for effect in effects:
+            self._perform(effect)
 
+    def _perform(self, effect: Effect) -> None:
+        ports = self._ports
+        match effect:  # most frequent first: each case is an isinstance check
+            case SendBytes():
+                backlog = ports.send(effect.link, effect.chunks)
+                if backlog:
+                    # Ahead of inputs that wait: the engine must know the backlog before it produces more for this link.
+                    self._queue.appendleft(BytesSent(effect.link, backlog))
+            case SetReading():
+                ports.set_reading(effect.link, effect.enabled)
+            case Deliver():
+                ports.deliver(effect)
+            case CloseLink():
+                ports.close(effect.link, effect.how)
+                self._forget(effect.link)
+            case Connect():
+                ports.connect(effect)
+            case EndSending():
+                ports.end_sending(effect.link)
+            case Journal():
+                ports.journal(effect)
+            case Log():
+                ports.log(effect)
+            case Drained():
+                self._ended = True
+                self._queue.clear()
+                ports.drained()
+            case _:
+                assert_never(effect)
 
-_PERFORM: dict[type, Callable[..., None]] = {
-    Connect: lambda self, effect: self._ports.connect(effect),
-    SendBytes: Conductor._send,
-    SetReading: lambda self, effect: self._ports.set_reading(effect.link, effect.enabled),
-    EndSending: lambda self, effect: self._ports.end_sending(effect.link),
-    CloseLink: lambda self, effect: self._ports.close(effect.link, effect.how),
-    Journal: lambda self, effect: self._ports.journal(effect),
-    Log: lambda self, effect: self._ports.log(effect),
-    Deliver: lambda self, effect: self._ports.deliver(effect),
-    Drained: lambda self, effect: self._ports.drained(),
-}
+    def _forget(self, link: LinkId) -> None:
+        """Drop what is queued for a link that was just closed: a backlog report, an answer to its connect."""
+        queue = self._queue
+        if queue:  # rare and short: nearly every turn starts with an empty queue
+            kept = [event for event in queue if getattr(event, "link", None) != link]
+            queue.clear()
+            queue.extend(kept)

@@ -1,0 +1,238 @@
+"""`Checked`: an engine wrapper that asserts the contract between engines and drivers on every turn.
+
+The contract has two sides, and so have the complaints: a message that begins with `engine:` blames the engine for an
+effect that it must not ask for, one that begins with `driver:` blames whoever feeds the engine for an input that
+cannot have happened. A link is followed from birth (`LinkAccepted`, `Connect`) over its opening to its end
+(`CloseLink`, `ConnectFailed`); whatever names a link outside of that life is a violation.
+
+The wrapper is an engine itself, so it goes wherever one goes: into a conductor, a driver, a playbook, a world.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from .._effects import CloseLink, Connect, Drained, EndSending, SendBytes, SetReading
+from .._inputs import BytesReceived, BytesSent, ConnectFailed, LinkAccepted, LinkConnected, PeerClosed
+from ._traced import describe
+
+if TYPE_CHECKING:
+    from .._effects import Effect
+    from .._kinds import Engine, LinkId
+
+__all__ = ["Checked", "ContractError"]
+
+InputT = TypeVar("InputT")
+_MAX_IDLE_WAKES = 10_000  # wakes at one instant without an effect: more than any bounded turn splits work into
+
+
+class ContractError(AssertionError):
+    """An engine or a driver broke the contract between them. The message says which one and how."""
+
+
+class _Life(enum.Enum):
+    CONNECTING = "connecting"
+    OPEN = "open"
+    CLOSED = "closed"
+    FAILED = "failed to connect"
+
+
+class _Watched:
+    """What is known of one link."""
+
+    __slots__ = ("life", "paused_reads", "peer_closed", "reading", "sending_ended", "sent_bytes", "unsent_bytes")
+
+    def __init__(self, life: _Life) -> None:
+        self.life = life
+        self.reading = True
+        self.paused_reads = 0
+        self.peer_closed: PeerClosed | None = None
+        self.sending_ended = False
+        self.sent_bytes = 0  # since the last report of the driver
+        self.unsent_bytes = 0  # by the last report of the driver
+
+
+class Checked(Generic[InputT]):
+    """Wraps `engine` and raises `ContractError` as soon as it, or its driver, breaks the contract."""
+
+    def __init__(self, engine: Engine[InputT], *, max_unsent_bytes: int | None = None) -> None:
+        """Watch `engine`; with `max_unsent_bytes`, no link may have more bytes waiting in the driver than that."""
+        self._engine = engine
+        self._max_unsent_bytes = max_unsent_bytes
+        self._links: dict[LinkId, _Watched] = {}
+        self._now = float("-inf")
+        self._in_turn = False
+        self._drained = False
+        self._sent_this_turn: set[LinkId] = set()
+        self._effects_this_turn = 0
+        self._idle_wakes = 0
+        self._woken = False
+        self._overdue = False
+
+    @property
+    def engine(self) -> Engine[InputT]:
+        """The engine inside."""
+        return self._engine
+
+    @property
+    def drained(self) -> bool:
+        """True once the engine has said `Drained`."""
+        return self._drained
+
+    @property
+    def open_links(self) -> tuple[LinkId, ...]:
+        """Links that are connecting or open, in order of birth."""
+        return tuple(link for link, watched in self._links.items() if watched.life in (_Life.CONNECTING, _Life.OPEN))
+
+    def finish(self) -> None:
+        """Assert that the engine has ended every link; call it at the end of a test."""
+        self._demand(not self.open_links, f"engine: links {list(self.open_links)} were never closed")
+
+    def handle(self, event: InputT, now: float) -> None:
+        """Check the input, then pass it on."""
+        self._begin_turn(now, woken=False)
+        self._check_input(event)
+        self._engine.handle(event, now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Let time pass in the engine."""
+        self._begin_turn(now, woken=True)
+        self._engine.handle_timeout(now)
+
+    def next_timeout(self) -> float | None:
+        """Return the engine's next deadline."""
+        return self._engine.next_timeout()
+
+    def poll(self) -> Effect | None:
+        """Poll one effect and check it; at the end of the turn, check the next deadline."""
+        effect = self._engine.poll()
+        if effect is None:
+            if self._in_turn:
+                self._end_turn()
+            return None
+        self._effects_this_turn += 1
+        self._demand(not self._drained, f"engine: {describe(effect)} after Drained")
+        self._check_effect(effect)
+        return effect
+
+    @staticmethod
+    def _demand(condition: bool, complaint: str) -> None:
+        if not condition:
+            raise ContractError(complaint)
+
+    def _begin_turn(self, now: float, *, woken: bool) -> None:
+        if self._in_turn:
+            raise RuntimeError("the effects of the turn before were not all polled")
+        self._demand(now >= self._now, f"driver: time went back from {self._now} to {now}")
+        self._demand(not self._drained, "driver: called the engine after Drained")
+        deadline = self._engine.next_timeout()
+        self._now = now
+        self._in_turn = True
+        self._woken = woken
+        self._overdue = not woken and deadline is not None and deadline < now
+        self._effects_this_turn = 0
+        self._sent_this_turn.clear()
+
+    def _end_turn(self) -> None:
+        self._in_turn = False
+        deadline = self._engine.next_timeout()
+        self._demand(
+            deadline is None or deadline >= self._now or self._overdue,
+            f"engine: next_timeout() is {deadline} after it was given {self._now}",
+        )
+        stuck = self._woken and deadline == self._now and not self._effects_this_turn
+        self._idle_wakes = self._idle_wakes + 1 if stuck else 0
+        self._demand(
+            self._idle_wakes < _MAX_IDLE_WAKES,
+            f"engine: spins: it claims that work remains, and {self._idle_wakes} wakes brought no effect",
+        )
+
+    def _watched(self, link: LinkId, life: _Life, what: object, blame: str) -> _Watched:
+        watched = self._links.get(link)
+        if watched is None:
+            raise ContractError(f"{blame}: {describe(what)} names a link that does not exist")
+        self._demand(watched.life is life, f"{blame}: {describe(what)} on a link that is {watched.life.value}")
+        return watched
+
+    def _check_input(self, event: InputT) -> None:
+        match event:
+            case BytesReceived(link, data):
+                watched = self._watched(link, _Life.OPEN, event, "driver")
+                self._demand(len(data) > 0, "driver: BytesReceived without bytes")
+                self._demand(
+                    watched.peer_closed is None, f"driver: {describe(event)} after {describe(watched.peer_closed)}"
+                )
+                watched.paused_reads += not watched.reading
+                self._demand(watched.paused_reads <= 1, f"driver: reads from link {link}, which is paused")
+            case BytesSent():
+                self._check_report(event)
+            case LinkAccepted(link):
+                self._demand(
+                    link % 2 == 0 and link not in self._links, f"driver: {describe(event)} is not a fresh even link"
+                )
+                self._links[link] = _Watched(_Life.OPEN)
+            case LinkConnected(link):
+                self._watched(link, _Life.CONNECTING, event, "driver").life = _Life.OPEN
+            case ConnectFailed(link):
+                self._watched(link, _Life.CONNECTING, event, "driver").life = _Life.FAILED
+            case PeerClosed(link):
+                watched = self._watched(link, _Life.OPEN, event, "driver")
+                self._demand(
+                    watched.peer_closed is None, f"driver: {describe(event)} after {describe(watched.peer_closed)}"
+                )
+                watched.peer_closed = event
+            case _:
+                pass
+
+    def _check_report(self, event: BytesSent) -> None:
+        watched = self._watched(event.link, _Life.OPEN, event, "driver")
+        if watched.sent_bytes:
+            most = watched.unsent_bytes + watched.sent_bytes
+            self._demand(0 <= event.unsent <= most, f"driver: {describe(event)} when at most {most} bytes can wait")
+        else:
+            self._demand(0 <= event.unsent < watched.unsent_bytes, f"driver: {describe(event)} reports no progress")
+        watched.unsent_bytes, watched.sent_bytes = event.unsent, 0
+        bound = self._max_unsent_bytes
+        self._demand(
+            bound is None or event.unsent <= bound, f"engine: {describe(event)} is beyond the bound of {bound}"
+        )
+
+    def _check_effect(self, effect: Effect) -> None:
+        match effect:
+            case SendBytes(link, chunks):
+                watched = self._sendable(effect, link)
+                self._demand(link not in self._sent_this_turn, f"engine: a second SendBytes on link {link} in one turn")
+                self._demand(bool(chunks) and all(chunks), f"engine: SendBytes on link {link} with nothing in it")
+                self._sent_this_turn.add(link)
+                watched.sent_bytes += sum(map(len, chunks))
+            case SetReading(link, enabled):
+                watched = self._watched(link, _Life.OPEN, effect, "engine")
+                self._demand(watched.reading != enabled, f"engine: {describe(effect)} changes nothing")
+                watched.reading, watched.paused_reads = enabled, 0
+            case EndSending(link):
+                self._sendable(effect, link).sending_ended = True
+            case CloseLink(link):
+                life = _Life.CONNECTING if self._is(link, _Life.CONNECTING) else _Life.OPEN
+                self._watched(link, life, effect, "engine").life = _Life.CLOSED
+            case Connect(link):
+                self._demand(
+                    link % 2 == 1 and link not in self._links, f"engine: {describe(effect)} is not a fresh odd link"
+                )
+                self._links[link] = _Watched(_Life.CONNECTING)
+            case Drained():
+                self.finish()
+                self._drained = True
+            case _:
+                pass
+
+    def _is(self, link: LinkId, life: _Life) -> bool:
+        watched = self._links.get(link)
+        return watched is not None and watched.life is life
+
+    def _sendable(self, effect: Effect, link: LinkId) -> _Watched:
+        watched = self._watched(link, _Life.OPEN, effect, "engine")
+        self._demand(not watched.sending_ended, f"engine: {type(effect).__name__} on link {link} after EndSending")
+        broken = watched.peer_closed is not None and not watched.peer_closed.clean
+        self._demand(not broken, f"engine: {type(effect).__name__} on link {link}, which is broken")
+        return watched

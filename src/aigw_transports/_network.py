@@ -1,0 +1,312 @@
+"""The network of the memory world: virtual time, and byte streams that behave badly on request.
+
+A stream is two one-way pipes. What a sender writes waits in its *backlog* (the bytes a driver would hold), moves into
+the *kernel* as far as the buffer has room, arrives after the latency, and waits there until the receiver reads. Reading
+makes room, room takes bytes from the backlog, and that is reported to the sender: so back-pressure travels exactly as
+on a socket. An end that closes with bytes unread, or gets bytes after closing, answers with a reset, which destroys
+what the other side has not read yet, as TCP does.
+
+Nothing here knows engines; `aigw_transports.memory` joins the ends of a stream to hosts and scripted peers.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+
+__all__ = ["FLUSH_SECONDS", "End", "Faults", "Receiver", "Schedule", "Wakeup", "join"]
+
+FLUSH_SECONDS = 10.0
+"""How long a closed end keeps trying to send its backlog to a peer that does not read; the same in every driver."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """How a link misbehaves; the defaults are a healthy local network. Chances are between 0 and 1."""
+
+    latency_seconds: float = 0.001
+    """From being sent to being readable, one way."""
+    jitter_seconds: float = 0.0
+    """Added to the latency, drawn anew for each segment; order is kept."""
+    buffer_bytes: int = 128 * 1024
+    """What the kernels hold per direction: sent or received, and not read yet."""
+    max_read_bytes: int = 64 * 1024
+    """The most that one read returns."""
+    torn: float = 0.0
+    """Chance that a read returns less than there is, cut anywhere."""
+    stall: float = 0.0
+    """Chance that a segment is held up by `stall_seconds`, with everything behind it."""
+    stall_seconds: float = 1.0
+    """See `stall`."""
+    reset: float = 0.0
+    """Chance, for each read, that the stream breaks instead."""
+    refuse: float = 0.0
+    """Chance that connecting is refused."""
+    silent: bool = False
+    """Connecting is never answered."""
+
+
+class Wakeup:
+    """A callback in the schedule; `cancel()` it and it never runs."""
+
+    __slots__ = ("_callback",)
+
+    def __init__(self, callback: Callable[[], None] | None) -> None:
+        self._callback = callback
+
+    def cancel(self) -> None:
+        """Forget the callback. Harmless when it has run."""
+        self._callback = None
+
+    def take(self) -> Callable[[], None] | None:
+        """Return the callback for its one run; None when cancelled."""
+        callback, self._callback = self._callback, None
+        return callback
+
+
+class Schedule:
+    """Virtual time: callbacks in order of time, then of scheduling. The clock jumps from one to the next."""
+
+    def __init__(self, random_source: random.Random) -> None:
+        self.now = 0.0
+        self.random = random_source
+        self._heap: list[tuple[float, int, Wakeup]] = []
+        self._count = 0
+
+    def at(self, time: float, callback: Callable[[], None]) -> Wakeup:
+        """Run `callback` at `time`, or now when that has passed; never before what is already due."""
+        wakeup = Wakeup(callback)
+        self._count += 1
+        heapq.heappush(self._heap, (max(time, self.now), self._count, wakeup))
+        return wakeup
+
+    def after(self, seconds: float, callback: Callable[[], None]) -> Wakeup:
+        """Run `callback` in `seconds`."""
+        return self.at(self.now + seconds, callback)
+
+    def step(self, latest: float) -> bool:
+        """Run the next callback that is due by `latest`; False when there is none."""
+        heap = self._heap
+        while heap and heap[0][0] <= latest:
+            time, _, wakeup = heapq.heappop(heap)
+            callback = wakeup.take()
+            if callback is not None:
+                self.now = time
+                callback()
+                return True
+        return False
+
+    def chance(self, probability: float) -> bool:
+        """Draw whether something of that probability happens."""
+        return probability > 0 and self.random.random() < probability
+
+
+class Receiver(Protocol):
+    """Who owns an end of a stream."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes that were read."""
+        ...
+
+    def ended(self, clean: bool) -> None:
+        """Learn, once, that nothing more will be read; the stream is broken when it is not `clean`."""
+        ...
+
+    def backlog_shrank(self, unsent: int) -> None:
+        """Learn that the kernel took bytes that had to wait."""
+        ...
+
+
+class End:
+    """One end of a stream. The methods of the first group are for its owner, the rest for the end at the other side."""
+
+    def __init__(self, schedule: Schedule, faults: Faults) -> None:
+        """Make an end that is joined to itself; see `join`."""
+        self.owner: Receiver | None = None
+        self.peer: End = self
+        self.read_bytes_per_second: float | None = None
+        self._schedule = schedule
+        self._faults = faults
+        self._backlog: deque[bytes] = deque()
+        self._backlog_bytes = 0
+        self._reported_bytes = 0
+        self._travelling_bytes = 0  # left the backlog, not yet read at the other side
+        self._last_arrival = 0.0
+        self._ending = False
+        self._eof_sent = False
+        self._arrived = bytearray()
+        self._eof_arrived = False
+        self._reading = False
+        self._read_wakeup: Wakeup | None = None
+        self._told_end = False
+        self._closed = False
+        self._broken = False
+        self._flush_wakeup: Wakeup | None = None
+
+    def send(self, chunks: Sequence[bytes]) -> int:
+        """Send; return how many bytes wait in the backlog."""
+        if self._broken:
+            self._schedule.after(0.0, self._tell_broken)  # writing is how a paused reader learns of a reset
+            return 0
+        self._backlog.extend(chunks)
+        self._backlog_bytes += sum(map(len, chunks))
+        self._push()
+        self._reported_bytes = self._backlog_bytes
+        return self._backlog_bytes
+
+    def set_reading(self, enabled: bool) -> None:
+        """Start or stop reading. A new end does not read."""
+        self._reading = enabled
+        self._read_after(0.0)
+
+    def end_sending(self) -> None:
+        """Send FIN behind the backlog."""
+        self._ending = True
+        self._push()
+
+    def close(self, *, flush: bool) -> None:
+        """Let go of the stream: the owner hears nothing any more."""
+        self._closed, self._reading, self.owner = True, False, None
+        if not flush:
+            self._reset()
+        elif self._backlog:
+            self._flush_wakeup = self._schedule.after(FLUSH_SECONDS, self._reset)
+        else:
+            self._push()
+
+    def break_both(self) -> None:
+        """Break the stream on both sides at once, as a cable does."""
+        self.arrive_reset()
+        self.peer.arrive_reset()
+
+    def arrive(self, data: bytes) -> None:
+        """Take bytes from the network."""
+        if self._broken:
+            return
+        self._arrived += data
+        if self._closed and not self._backlog:
+            self._reset()
+        self._read_after(0.0)
+
+    def arrive_eof(self) -> None:
+        """Take a FIN from the network."""
+        self._eof_arrived = True
+        self._read_after(0.0)
+
+    def arrive_reset(self) -> None:
+        """Take a RST from the network: what was not read or sent is lost."""
+        if self._broken:
+            return
+        self._destroy()
+        if self._reported_bytes and self._told_end:
+            self._schedule.after(0.0, self._report)
+        self._read_after(0.0)
+
+    def acknowledge(self, count: int) -> None:
+        """Learn that the other side read `count` bytes."""
+        self._travelling_bytes -= count
+        self._push()
+        if self._backlog_bytes < self._reported_bytes:
+            self._schedule.after(0.0, self._report)
+
+    def _push(self) -> None:
+        """Move bytes from the backlog into the kernel as far as there is room, and what ends the stream behind them."""
+        room = self._faults.buffer_bytes - self._travelling_bytes
+        segment: list[bytes] = []
+        while self._backlog and room > 0:
+            chunk = self._backlog.popleft()
+            if len(chunk) > room:
+                self._backlog.appendleft(chunk[room:])
+                chunk = chunk[:room]
+            segment.append(chunk)
+            room -= len(chunk)
+        if segment:
+            data = b"".join(segment)
+            self._backlog_bytes -= len(data)
+            self._travelling_bytes += len(data)
+            self._travel(lambda: self.peer.arrive(data))
+        if self._backlog or self._broken:
+            return
+        if self._flush_wakeup is not None:
+            self._flush_wakeup.cancel()
+        if self._closed and self._arrived:
+            self._reset()
+        elif (self._closed or self._ending) and not self._eof_sent:
+            self._eof_sent = True
+            self._travel(self.peer.arrive_eof)
+
+    def _travel(self, arrive: Callable[[], None]) -> None:
+        """Let something arrive at the other side, in order."""
+        faults, schedule = self._faults, self._schedule
+        seconds = faults.latency_seconds
+        if faults.jitter_seconds:
+            seconds += schedule.random.random() * faults.jitter_seconds
+        if schedule.chance(faults.stall):
+            seconds += faults.stall_seconds
+        self._last_arrival = max(self._last_arrival, schedule.now + seconds)
+        schedule.at(self._last_arrival, arrive)
+
+    def _read_after(self, seconds: float) -> None:
+        if self._reading and self._read_wakeup is None and (self._arrived or self._eof_arrived or self._broken):
+            self._read_wakeup = self._schedule.after(seconds, self._read)
+
+    def _read(self) -> None:
+        self._read_wakeup = None
+        owner, faults, schedule = self.owner, self._faults, self._schedule
+        if owner is None or not self._reading:
+            return
+        if self._broken:
+            self._tell_broken()
+        elif not self._arrived:
+            self._tell_end(clean=True)
+        elif schedule.chance(faults.reset):
+            self.break_both()
+        else:
+            count = min(len(self._arrived), faults.max_read_bytes)
+            if schedule.chance(faults.torn):
+                count = schedule.random.randint(1, count)
+            data = bytes(self._arrived[:count])
+            del self._arrived[:count]
+            self.peer.acknowledge(count)
+            owner.data_received(data)
+            rate = self.read_bytes_per_second
+            self._read_after(count / rate if rate else 0.0)
+
+    def _report(self) -> None:
+        if self.owner is not None and self._backlog_bytes < self._reported_bytes:
+            self._reported_bytes = self._backlog_bytes
+            self.owner.backlog_shrank(self._backlog_bytes)
+
+    def _tell_broken(self) -> None:
+        self._tell_end(clean=False)
+
+    def _tell_end(self, *, clean: bool) -> None:
+        if self.owner is not None and not self._told_end:
+            self._told_end = True
+            self.owner.ended(clean)
+
+    def _reset(self) -> None:
+        if not self._broken:
+            self._destroy()
+            self._travel(self.peer.arrive_reset)
+
+    def _destroy(self) -> None:
+        self._broken = True
+        self._backlog.clear()
+        self._arrived.clear()
+        self._backlog_bytes = 0
+        if self._flush_wakeup is not None:
+            self._flush_wakeup.cancel()
+
+
+def join(schedule: Schedule, faults: Faults) -> tuple[End, End]:
+    """Return the two ends of a new stream."""
+    near, far = End(schedule, faults), End(schedule, faults)
+    near.peer, far.peer = far, near
+    return near, far
