@@ -1,0 +1,122 @@
+"""Which key a request carries: the client's own, a stored one, or none.
+
+A client's own key goes before a stored one. SDKs know one place for a key, so many clients put the gateway's token
+there; such a token is meant for the gateway, is taken out, and never reaches a provider. Without any key the
+request goes out without one, and the provider's own answer says so.
+"""
+
+from __future__ import annotations
+
+import hmac
+import urllib.parse
+from typing import TYPE_CHECKING
+
+from ..envelopes import EnvelopeFault, ErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from ._table import Provider
+
+__all__ = ["apply_credential", "brings_key", "select_key", "strip_token"]
+
+DEFAULT_ALIAS = "default"
+_SCHEMES = ("bearer", "token", "key")
+_EVERY_KEY_HEADER = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key", "xi-api-key"})
+
+
+def apply_credential(
+    provider: Provider,
+    headers: Iterable[tuple[str, str]],
+    *,
+    stored_key: str | None,
+    gateway_tokens: Collection[str],
+    endpoint: str = "",
+) -> tuple[tuple[str, str], ...]:
+    """Return the headers with the key that the provider shall see. Names are in lower case.
+
+    Gateway tokens are taken out wherever keys are put. `endpoint` is looked at for a key in its query string.
+    """
+    kept = _without_tokens(headers, gateway_tokens)
+    if stored_key is None or brings_key(provider, kept, gateway_tokens=(), endpoint=endpoint):
+        return tuple(kept)
+    form = provider.credential
+    # what is left in the key headers is empty, as programs send it when their variable is not set
+    rest = [field for field in kept if field[0] not in provider.key_headers]
+    return (*rest, (form.header, form.prefix + stored_key))
+
+
+def brings_key(
+    provider: Provider, headers: Iterable[tuple[str, str]], *, gateway_tokens: Collection[str], endpoint: str = ""
+) -> bool:
+    """Tell whether the client brought a key of its own for this provider."""
+    for name, value in _without_tokens(headers, gateway_tokens):
+        if name in provider.key_headers and _secret(value):
+            return True
+    if provider.key_parameter is None:
+        return False
+    query = strip_token(provider, endpoint, gateway_tokens=gateway_tokens).partition("?")[2]
+    return any(_is_parameter(pair, provider.key_parameter) and _parameter_value(pair) for pair in query.split("&"))
+
+
+def strip_token(provider: Provider, endpoint: str, *, gateway_tokens: Collection[str]) -> str:
+    """Return the endpoint without a gateway token in the provider's key parameter; otherwise as it is."""
+    path, mark, query = endpoint.partition("?")
+    parameter = provider.key_parameter
+    if parameter is None or not mark:
+        return endpoint
+    pairs = query.split("&")
+    kept = [
+        pair
+        for pair in pairs
+        if not (_is_parameter(pair, parameter) and _is_token(_parameter_value(pair), gateway_tokens))
+    ]
+    if len(kept) == len(pairs):
+        return endpoint
+    return path + mark + "&".join(kept) if kept else path
+
+
+def select_key(slug: str, keys: Mapping[str, str], alias: str | None) -> str | EnvelopeFault | None:
+    """Choose from a provider's stored keys, by alias: the named one, else `default`, else none.
+
+    An alias that does not exist is a fault with the text of the documented service.
+    """
+    if alias is None:
+        return keys.get(DEFAULT_ALIAS)
+    key = keys.get(alias)
+    if key is not None:
+        return key
+    configured = ", ".join(f"'{name}'" for name in keys) or "none"
+    text = f"Provider '{slug}' has no BYOK credential named '{alias}'. Configured aliases: {configured}"
+    return EnvelopeFault(400, ErrorCode.UNKNOWN_KEY_ALIAS, text)
+
+
+def _without_tokens(headers: Iterable[tuple[str, str]], tokens: Collection[str]) -> list[tuple[str, str]]:
+    return [
+        (name, value)
+        for name, value in headers
+        if name not in _EVERY_KEY_HEADER or not (_is_token(_secret(value), tokens) or _is_token(value, tokens))
+    ]
+
+
+def _secret(value: str) -> str:
+    """Return a key header's value without its scheme; empty when there is nothing but the scheme."""
+    first, _, rest = value.strip().partition(" ")
+    return rest.strip() if first.lower() in _SCHEMES else value.strip()
+
+
+def _is_token(secret: str, tokens: Collection[str]) -> bool:
+    """Compare in constant time, so that answers' times tell nothing about a token."""
+    sent = secret.encode("utf-8", "replace")
+    found = False
+    for token in tokens:
+        found |= bool(token) and hmac.compare_digest(sent, token.encode())
+    return found
+
+
+def _is_parameter(pair: str, name: str) -> bool:
+    return urllib.parse.unquote_plus(pair.partition("=")[0]) == name
+
+
+def _parameter_value(pair: str) -> str:
+    return urllib.parse.unquote_plus(pair.partition("=")[2])
