@@ -1,1 +1,62 @@
 """WebSocket (RFC 6455, RFC 7692): bytes to frames to messages, both roles."""
+
+from __future__ import annotations
+
+from ._codec import IMPLEMENTATION, apply_mask
+from ._connection import WSConnection
+from ._deflate import DeflateParameters
+from ._events import (
+    BinaryMessage,
+    Closed,
+    Delivery,
+    Failed,
+    MessagePiece,
+    Opcode,
+    Ping,
+    Pong,
+    TextMessage,
+    WebSocketEvent,
+)
+from ._handshake import (
+    UpgradeAccepted,
+    UpgradeOffer,
+    UpgradeRefused,
+    accept_upgrade,
+    check_response,
+    check_upgrade,
+    new_key,
+    upgrade_request,
+    wants_upgrade,
+)
+from ._negotiation import DeflatePolicy
+from ._state import TRANSITIONS, ConnectionState, Trigger
+
+__all__ = [
+    "IMPLEMENTATION",
+    "TRANSITIONS",
+    "BinaryMessage",
+    "Closed",
+    "ConnectionState",
+    "DeflateParameters",
+    "DeflatePolicy",
+    "Delivery",
+    "Failed",
+    "MessagePiece",
+    "Opcode",
+    "Ping",
+    "Pong",
+    "TextMessage",
+    "Trigger",
+    "UpgradeAccepted",
+    "UpgradeOffer",
+    "UpgradeRefused",
+    "WSConnection",
+    "WebSocketEvent",
+    "accept_upgrade",
+    "apply_mask",
+    "check_response",
+    "check_upgrade",
+    "new_key",
+    "upgrade_request",
+    "wants_upgrade",
+]

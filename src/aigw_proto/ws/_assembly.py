@@ -1,0 +1,153 @@
+"""Messages from pieces: inflation, UTF-8, the message limit, and the form in which the caller wants it all.
+
+The decoder hands over pieces of payload; this is what becomes of them. A piece of a compressed message may inflate to
+many pieces, so the caller asks `more()` until it gets None before it decodes the next frame.
+
+Text is checked as it arrives and refused at the first octet that cannot belong to it (RFC 6455 section 8.1), also where
+characters are cut between pieces. While a message is being collected its octets are kept, not its characters: a Python
+string of the same text can be four times as large, and a list of tiny pieces fifty times.
+"""
+
+from __future__ import annotations
+
+from codecs import utf_8_decode
+from io import BytesIO
+from typing import TYPE_CHECKING, TypeAlias
+
+from .._errors import CloseCode
+from ._events import BinaryMessage, Delivery, MessagePiece, Opcode, TextMessage
+from ._violation import Violation
+
+if TYPE_CHECKING:
+    from .._limits import WebSocketLimits
+    from ._deflate import Inflater
+
+__all__ = ["Assembly", "DataEvent", "decode_text"]
+
+DataEvent: TypeAlias = TextMessage | BinaryMessage | MessagePiece
+
+
+def decode_text(data: bytes) -> str:
+    """Decode a complete text. Raises Violation (1007) when it is not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise _invalid_text(error) from None
+
+
+def _invalid_text(error: UnicodeDecodeError) -> Violation:
+    return Violation(CloseCode.INVALID_PAYLOAD_DATA, f"text is not UTF-8: {error.reason}")
+
+
+class Assembly:
+    """Turns pieces of payload into data events."""
+
+    __slots__ = (
+        "_assembles",
+        "_checks_text",
+        "_collected",
+        "_compressed",
+        "_cut",
+        "_fresh",
+        "_inflater",
+        "_last",
+        "_max_message_bytes",
+        "_message_bytes",
+        "_opcode",
+        "_piece_bytes",
+        "_relays",
+    )
+
+    def __init__(self, delivery: Delivery, limits: WebSocketLimits, inflater: Inflater | None) -> None:
+        """Deliver in the form of `delivery`; `inflater` is for permessage-deflate, when that was agreed."""
+        self._assembles = delivery is Delivery.MESSAGES
+        self._relays = delivery is Delivery.RELAY
+        self._max_message_bytes = limits.max_message_bytes
+        self._piece_bytes = limits.piece_bytes
+        self._inflater = inflater
+        # The message under way.
+        self._opcode = Opcode.BINARY
+        self._checks_text = False
+        self._compressed = False
+        self._fresh = False  # no event of it was delivered yet
+        self._last = False
+        self._cut = b""  # the octets of a character that the last piece ended within
+        self._collected: BytesIO | None = None
+        self._message_bytes = 0
+
+    def add(self, head: int, data: bytes, *, first: bool, last: bool) -> DataEvent | None:
+        """Take a piece; `head` is the first octet of its frame. Raises Violation (1007, 1009)."""
+        if first:
+            text = head & 0x0F == Opcode.TEXT
+            self._opcode = Opcode.TEXT if text else Opcode.BINARY
+            self._checks_text = text and not self._relays
+            self._compressed = head & 0x40 != 0
+            self._fresh = True
+            self._message_bytes = 0
+        if self._compressed and self._inflater is not None:
+            self._last = last
+            self._inflater.feed(data, finished=last)
+            return self.more()
+        return self._take(data, last=last)
+
+    def more(self) -> DataEvent | None:
+        """Return the next event out of what was added; None when it takes another piece. Raises Violation."""
+        inflater = self._inflater
+        if inflater is None:
+            return None
+        while inflater.busy:
+            limit = self._piece_bytes
+            if self._assembles:
+                # One octet beyond the limit is enough to know that there are too many.
+                limit = min(limit, self._max_message_bytes - self._message_bytes + 1)
+            data = inflater.read(limit)
+            event = self._take(data, last=self._last and not inflater.busy)
+            if event is not None:
+                return event
+        return None
+
+    def discard(self) -> None:
+        """Let go of a message that will never be complete."""
+        self._collected = None
+
+    def _take(self, data: bytes, *, last: bool) -> DataEvent | None:
+        if self._assembles:
+            return self._collect(data, last=last)
+        if self._checks_text:
+            self._check_text(data, last=last)
+        if not data and not last:
+            return None
+        started = self._fresh
+        self._fresh = False
+        return MessagePiece(self._opcode, data, started, last)
+
+    def _collect(self, data: bytes, *, last: bool) -> TextMessage | BinaryMessage | None:
+        self._message_bytes += len(data)
+        if self._message_bytes > self._max_message_bytes:
+            reason = f"message is larger than {self._max_message_bytes} bytes"
+            raise Violation(CloseCode.MESSAGE_TOO_BIG, reason)
+        collected = self._collected
+        if not last:
+            if self._checks_text:
+                self._check_text(data, last=False)
+            if collected is None:
+                collected = self._collected = BytesIO()
+            collected.write(data)
+            return None
+        if collected is not None:
+            collected.write(data)
+            data = collected.getvalue()
+            self._collected = None
+        if self._checks_text:
+            self._cut = b""
+            return TextMessage(decode_text(data))
+        return BinaryMessage(data)
+
+    def _check_text(self, data: bytes, *, last: bool) -> None:
+        if self._cut:
+            data = self._cut + data
+        try:
+            _, used = utf_8_decode(data, "strict", last)
+        except UnicodeDecodeError as error:
+            raise _invalid_text(error) from None
+        self._cut = data[used:]

@@ -1,0 +1,373 @@
+"""A WebSocket connection after its opening handshake, either role (RFC 6455 sections 5 to 8).
+
+What arrives passes through three parts, each asked for one thing at a time: the frame decoder (`_codec`) gives
+payloads, the assembly (`_assembly`) makes messages or pieces of them, and this file answers what needs an answer: a
+ping gets its pong, a Close gets its Close, a violation gets the Close that says so. State moves only as `next_event()`
+returns, along the table in `_state`; so whatever was valid before a violation is delivered before it, and a caller that
+does not pull takes no more work. What is to be sent waits in the sender (`_sender`), time is the watchdog's
+(`_watchdog`).
+
+Two decisions where the RFC leaves room. A peer found dead (no sign of life after a ping) gets no Close frame: section
+7.1.7 exempts a peer that cannot receive it, and `Failed` says 1006, which never stands in a frame. And after our own
+Close pings are still answered (section 5.5.2 excuses only who *received* a Close), but nothing else is sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from .._errors import CloseCode, LocalProtocolError
+from .._kinds import Role, Signal
+from .._limits import WebSocketLimits
+from ._assembly import Assembly, decode_text
+from ._close import close_payload, is_sendable_code, read_close
+from ._codec import FrameDecoder
+from ._deflate import DeflateParameters, Deflater, Inflater
+from ._events import (
+    BinaryMessage,
+    Closed,
+    Delivery,
+    Failed,
+    MessagePiece,
+    Opcode,
+    Ping,
+    Pong,
+    TextMessage,
+    WebSocketEvent,
+)
+from ._sender import Sender
+from ._state import AT_ONCE, TRANSITIONS, ConnectionState, Trigger
+from ._violation import Violation
+from ._watchdog import Expiry, Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .._entropy import Entropy
+
+__all__ = ["WSConnection"]
+
+
+def _whole_text(payload: bytes) -> TextMessage:
+    return TextMessage(decode_text(payload))
+
+
+def _whole_text_piece(payload: bytes) -> MessagePiece:
+    return MessagePiece(Opcode.TEXT, payload, True, True)
+
+
+def _checked_text_piece(payload: bytes) -> MessagePiece:
+    decode_text(payload)
+    return MessagePiece(Opcode.TEXT, payload, True, True)
+
+
+def _whole_binary_piece(payload: bytes) -> MessagePiece:
+    return MessagePiece(Opcode.BINARY, payload, True, True)
+
+
+# What becomes of an uncompressed message of one frame that came in one read, by first octet: no assembly needed.
+_DIRECT: Final[Mapping[Delivery, Mapping[int, Callable[[bytes], WebSocketEvent]]]] = {
+    Delivery.MESSAGES: {0x81: _whole_text, 0x82: BinaryMessage},
+    Delivery.PIECES: {0x81: _checked_text_piece, 0x82: _whole_binary_piece},
+    Delivery.RELAY: {0x81: _whole_text_piece, 0x82: _whole_binary_piece},
+}
+
+
+class WSConnection:
+    """One WebSocket connection, from the end of its opening handshake to its terminal event.
+
+    After every call look at `data_to_send()` and `next_timeout()`; after input, pull `next_event()` until it returns
+    `Signal.NEED_DATA`. After `Closed` or `Failed` flush what `data_to_send()` still holds and end the stream.
+    """
+
+    __slots__ = (
+        "_assembly",
+        "_decoder",
+        "_direct",
+        "_eof",
+        "_inflater",
+        "_peer_close",
+        "_receiving",
+        "_role",
+        "_sender",
+        "_state",
+        "_terminal",
+        "_unread",
+        "_watchdog",
+    )
+
+    def __init__(
+        self,
+        role: Role,
+        *,
+        now: float,
+        limits: WebSocketLimits = WebSocketLimits(),  # noqa: B008 - records are never changed
+        entropy: Entropy | None = None,
+        deflate: DeflateParameters | None = None,
+        delivery: Delivery = Delivery.MESSAGES,
+    ) -> None:
+        """Begin in state OPEN at `now` (monotonic seconds), with what the opening handshake agreed on.
+
+        A client needs `entropy` for its mask keys (LocalProtocolError without). `deflate` is None when
+        permessage-deflate was not agreed.
+        """
+        server = role is Role.SERVER
+        if not server and entropy is None:
+            raise LocalProtocolError("a client needs entropy for its mask keys")
+        self._role = role
+        self._state = ConnectionState.OPEN
+        deflater: Deflater | None = None
+        inflater: Inflater | None = None
+        if deflate is not None:
+            ours = (deflate.server_max_window_bits, deflate.server_no_context_takeover)
+            theirs = (deflate.client_max_window_bits, deflate.client_no_context_takeover)
+            if not server:
+                ours, theirs = theirs, ours
+            deflater = Deflater(window_bits=ours[0], no_context_takeover=ours[1])
+            inflater = Inflater(window_bits=theirs[0], no_context_takeover=theirs[1])
+        self._sender = Sender(
+            entropy=None if server else entropy,
+            deflater=deflater,
+            max_control_bytes=limits.max_pending_control_bytes,
+        )
+        assembles = delivery is Delivery.MESSAGES
+        self._decoder = FrameDecoder(
+            masked=server,
+            compressed=deflate is not None,
+            max_frame_bytes=limits.max_frame_bytes,
+            max_message_bytes=limits.max_message_bytes if assembles else (1 << 63) - 1,
+            max_fragments=limits.max_fragments,
+            piece_bytes=limits.piece_bytes,
+        )
+        self._assembly = Assembly(delivery, limits, inflater)
+        self._inflater = inflater
+        self._direct = _DIRECT[delivery]
+        self._receiving = True
+        self._unread = False
+        self._eof = False
+        self._peer_close: tuple[int, str] | None = None
+        self._terminal: Closed | Failed | None = None
+        self._watchdog = Watchdog(limits, now)
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where the connection stands."""
+        return self._state
+
+    # Receiving
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Store bytes from the peer; parses nothing. Ignored once the connection is ending."""
+        self._watchdog.heard(now)
+        if data and self._receiving and not self._eof:
+            self._unread = True
+            self._decoder.feed(data)
+
+    def receive_eof(self, now: float) -> None:
+        """Note that the peer will send no more bytes; idempotent. What came before is still delivered."""
+        self._watchdog.heard(now)
+        self._eof = True
+        self._unread = self._receiving  # from here on the silence is no sign of death
+
+    def set_reading(self, enabled: bool, now: float) -> None:
+        """Say that the caller stops or resumes reading: while it does not read, silence proves nothing."""
+        self._watchdog.listen(now, enabled=enabled)
+
+    def next_event(self) -> WebSocketEvent | Signal:
+        """Return the next thing that happened, or `Signal.NEED_DATA`. Never raises for a peer's bytes."""
+        if not self._receiving:
+            return self._next_terminal()
+        decoder = self._decoder
+        inflater = self._inflater
+        try:
+            while True:
+                if inflater is not None and inflater.busy:
+                    event = self._assembly.more()
+                    if event is not None:
+                        return event
+                payload = decoder.decode()
+                if payload is None:
+                    break
+                head = decoder.head
+                if decoder.whole:
+                    direct = self._direct.get(head)
+                    if direct is not None:
+                        return direct(payload)
+                    if head & 0x08:
+                        return self._receive_control(head & 0x0F, payload)
+                    event = self._assembly.add(head, payload, first=True, last=True)
+                else:
+                    event = self._assembly.add(head, payload, first=decoder.first, last=decoder.last)
+                if event is not None:
+                    return event
+        except Violation as violation:
+            return self._give_up(violation.code, violation.reason)
+        self._unread = False
+        return self._stream_ended() if self._eof else Signal.NEED_DATA
+
+    def _receive_control(self, opcode: int, payload: bytes) -> WebSocketEvent | Signal:
+        if opcode == Opcode.PING:
+            self._sender.answer_ping(payload)
+            return Ping(payload)
+        if opcode == Opcode.PONG:
+            return Pong(payload)
+        return self._receive_close(payload)
+
+    def _receive_close(self, payload: bytes) -> WebSocketEvent | Signal:
+        code, reason = read_close(payload)
+        if self._state is ConnectionState.OPEN:
+            self._sender.close(payload[:2])
+        self._peer_close = (code, reason)
+        self._move(Trigger.RECEIVE_CLOSE)
+        self._stop_receiving()
+        if AT_ONCE[self._role].get(self._state) is Trigger.STREAM_ENDS:
+            return self._stream_ended()
+        if not self._watchdog.closing:
+            self._watchdog.close_sent(None)
+        return self._next_terminal()
+
+    def _next_terminal(self) -> WebSocketEvent | Signal:
+        if self._state is ConnectionState.ENDING and self._eof:
+            return self._stream_ended()
+        terminal = self._terminal
+        self._terminal = None
+        return Signal.NEED_DATA if terminal is None else terminal
+
+    def _stream_ended(self) -> Closed:
+        self._move(Trigger.STREAM_ENDS)
+        return self._closed()
+
+    def _closed(self) -> Closed:
+        self._stop_receiving()
+        self._watchdog.stop()
+        if self._peer_close is None:
+            return Closed(int(CloseCode.ABNORMAL_CLOSURE), "", clean=False)
+        return Closed(*self._peer_close, clean=True)
+
+    def _give_up(self, code: int, reason: str) -> Failed:
+        """Fail the connection (section 7.1.7), with a Close unless one was sent or the peer cannot receive it."""
+        if self._state is ConnectionState.OPEN and is_sendable_code(code):
+            self._sender.close(close_payload(code, reason))
+        self._move(Trigger.FAIL)
+        self._stop_receiving()
+        self._watchdog.stop()
+        return Failed(code, reason)
+
+    def _stop_receiving(self) -> None:
+        self._receiving = False
+        self._unread = False
+        self._decoder.discard()
+        self._assembly.discard()
+
+    def _move(self, trigger: Trigger) -> None:
+        self._state = TRANSITIONS[self._state][trigger]
+
+    # Sending
+
+    def send_text(self, data: str | bytes) -> None:
+        """Send a text message in one frame. `bytes` must be UTF-8 already and are not checked.
+
+        Raises LocalProtocolError when the connection is not open, within a fragmented message, or for a `str` that has
+        no UTF-8 form (lone surrogates).
+        """
+        self._check_open()
+        if isinstance(data, str):
+            try:
+                data = data.encode()
+            except UnicodeEncodeError as error:
+                raise LocalProtocolError(f"text has no UTF-8 form: {error.reason}") from None
+        self._sender.message(Opcode.TEXT, data)
+
+    def send_binary(self, data: bytes) -> None:
+        """Send a binary message in one frame.
+
+        Raises LocalProtocolError when the connection is not open or within a fragmented message.
+        """
+        self._check_open()
+        self._sender.message(Opcode.BINARY, data)
+
+    def send_text_chunks(self, chunks: Sequence[bytes]) -> None:
+        """Send one text message in one frame from several buffers, which together are UTF-8.
+
+        A server without compression hands the buffers on as they are; masking and compressing have to join them.
+        Raises LocalProtocolError as `send_text` does.
+        """
+        self._check_open()
+        self._sender.text_chunks(chunks)
+
+    def send_piece(self, opcode: Opcode, data: bytes, *, finished: bool) -> None:
+        """Send the next fragment of a message; `opcode` is TEXT or BINARY and the same for all fragments of a message.
+
+        Control frames may go between fragments, other messages may not. Raises LocalProtocolError when the connection
+        is not open or the opcode does not fit.
+        """
+        self._check_open()
+        self._sender.piece(opcode, data, finished=finished)
+
+    def send_ping(self, data: bytes = b"") -> None:
+        """Send a ping. Raises LocalProtocolError beyond 125 bytes or when the connection is not open."""
+        self._check_open()
+        self._sender.control(Opcode.PING, data)
+
+    def send_pong(self, data: bytes = b"") -> None:
+        """Send a pong that answers no ping (section 5.5.3); pings are answered without it. Raises as `send_ping`."""
+        self._check_open()
+        self._sender.control(Opcode.PONG, data)
+
+    def send_close(self, code: int | None = 1000, reason: str = "", *, now: float | None = None) -> None:
+        """Start the closing handshake: nothing can be sent any more, messages still arrive until the peer's Close.
+
+        `None` sends no code; then there can be no reason. A reason beyond 123 bytes of UTF-8 is cut. The close deadline
+        runs from `now`; without it, `next_timeout()` is due at once and the deadline runs from that call's time.
+        Raises LocalProtocolError for a code that no frame may carry, or when the connection is not open.
+        """
+        self._check_open()
+        if (code is None and reason) or (code is not None and not is_sendable_code(code)):
+            raise LocalProtocolError(f"a Close frame cannot carry code {code} and reason {reason!r}")
+        self._sender.close(close_payload(code, reason))
+        self._move(Trigger.SEND_CLOSE)
+        self._watchdog.close_sent(now)
+
+    def fail(self, code: int, reason: str) -> None:
+        """Give the connection up over something that the caller found wrong with the peer (section 7.1.7).
+
+        Queues Close unless one was sent, ignores input from now on, and makes `Failed(code, reason)` the next and last
+        event. Does nothing on a connection that has ended. Raises LocalProtocolError for a code no frame may carry.
+        """
+        if not is_sendable_code(code):
+            raise LocalProtocolError(f"a Close frame cannot carry code {code}")
+        if Trigger.FAIL in TRANSITIONS[self._state]:
+            self._terminal = self._give_up(code, reason)
+
+    def data_to_send(self) -> list[bytes]:
+        """Move the pending output to the caller, in order; empty when there is none."""
+        return self._sender.take()
+
+    def _check_open(self) -> None:
+        if self._state is not ConnectionState.OPEN:
+            raise LocalProtocolError(f"nothing can be sent: {self._state.value}")
+
+    # Time
+
+    def next_timeout(self) -> float | None:
+        """Return the deadline in monotonic seconds, or None. Ask again after every other call."""
+        return self._watchdog.deadline
+
+    def handle_timeout(self, now: float) -> None:
+        """Let time pass: ping a silent peer, give up on a dead one. Early and late calls are harmless."""
+        expiry = self._watchdog.expire(now, unread=self._unread)
+        if expiry is Expiry.PING:
+            self._sender.control(Opcode.PING, b"")
+        elif expiry is Expiry.GIVE_UP:
+            self._expire()
+
+    def _expire(self) -> None:
+        open_before = self._state is ConnectionState.OPEN
+        self._move(Trigger.DEADLINE)
+        if self._state is ConnectionState.CLOSED:
+            self._terminal = self._closed()
+            return
+        self._stop_receiving()
+        self._watchdog.stop()
+        reason = "no sign of life after a ping" if open_before else "no Close in answer to ours"
+        self._terminal = Failed(int(CloseCode.ABNORMAL_CLOSURE), reason)
