@@ -84,12 +84,14 @@ class UpgradeRefused:
     """No WebSocket.
 
     On a server: answer with `status` and `headers`; the body is the caller's. On a client: `status` is what the server
-    answered (101 when its answer was an invalid handshake), `headers` are the server's. `reason` is for people.
+    answered (101 when its answer was an invalid handshake), `headers` are the server's and `body` is the beginning of
+    its body. `reason` is for people.
     """
 
     status: int
     headers: Headers
     reason: str
+    body: bytes = b""
 
 
 @record

@@ -26,11 +26,11 @@ __all__ = ["DeflatePolicy", "answer_offers", "check_answer", "is_token", "offer"
 
 NAME = "permessage-deflate"
 
-_TOKEN_GRAMMAR = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
-_TOKEN = re.compile(_TOKEN_GRAMMAR)
+_WORD = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
+_TOKEN = re.compile(_WORD)
 _ESCAPES_AND_MARKS = re.compile(r'\\.|["\\,;]', re.DOTALL)
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-_PARAMETER = re.compile(rf"({_TOKEN_GRAMMAR})(?:[ \t]*=[ \t]*(?:({_TOKEN_GRAMMAR})|({_QUOTED})))?", re.DOTALL)
+_PARAMETER = re.compile(rf"({_WORD})(?:[ \t]*=[ \t]*(?:({_WORD})|({_QUOTED})))?", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _WINDOW_BITS = re.compile(r"[89]|1[0-5]")
 _MAX_BITS = 15
@@ -72,18 +72,16 @@ def split_extensions(values: Iterable[bytes]) -> list[str]:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    if '"' not in text:
-        pieces = text.split(separator)
-    else:
-        pieces, start, quoted = [], 0, False
-        for match in _ESCAPES_AND_MARKS.finditer(text):
-            mark = match[0]
-            if mark == '"':
-                quoted = not quoted
-            elif mark == separator and not quoted:
-                pieces.append(text[start : match.start()])
-                start = match.end()
-        pieces.append(text[start:])
+    pieces: list[str] = []
+    start, quoted = 0, False
+    for match in _ESCAPES_AND_MARKS.finditer(text):
+        mark = match[0]
+        if mark == '"':
+            quoted = not quoted
+        elif mark == separator and not quoted:
+            pieces.append(text[start : match.start()])
+            start = match.end()
+    pieces.append(text[start:])
     return [piece.strip(" \t") for piece in pieces]
 
 
