@@ -73,6 +73,8 @@ class GatewayLimits:
     """One client message: several images in base64 fit."""
     max_response_bytes: int = 32 * MIB
     """A provider's answer that is not a stream, or one event of a stream."""
+    max_buffered_response_bytes: int = 64 * MIB
+    """Answers being gathered for one socket: beyond it all but one of them wait, unread."""
     max_steps: int = 32
     """Fallback steps of one request."""
     max_event_id_bytes: int = 512
@@ -102,7 +104,7 @@ class GatewayLimits:
     max_idle_per_origin: int = 64
     """Idle connections kept per provider."""
     linger_timeout_seconds: float = 2.0
-    """Reading and discarding after the last byte was sent, so that a peer still sending is not reset before it reads."""
+    """Discarding input after the last byte was sent, so that a peer still sending is not reset before it reads."""
     max_attempts: int = 5
     """Tries of one step, as the documented API allows."""
     max_retry_delay_seconds: float = 60.0

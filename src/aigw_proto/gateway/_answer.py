@@ -1,0 +1,150 @@
+"""How a provider's answer is delivered: as one document, or event by event.
+
+The content type decides, with one look at the first bytes where providers are known to lie: a JSON document under an
+event-stream type would otherwise vanish (no line of it is an event), and an event stream under a JSON type would be
+held back to its end. Whatever the payload is, it goes into the frame byte for byte if it is JSON, else as a string,
+and as base64 if it is not even text.
+"""
+
+from __future__ import annotations
+
+import binascii
+import enum
+from typing import TypeAlias
+
+from .._kinds import Signal, record
+from .._limits import GatewayLimits, SseLimits
+from ..envelopes import is_json, json_string
+from ..http import ServerSentEvent, SseDecoder
+from ..http._eventstream import EventStreamDecoder, EventStreamMessage
+from ..http._ndjson import JsonLine, NdjsonDecoder
+
+__all__ = ["AnswerStream", "Form", "StreamFailed", "StreamItem", "WholeAnswer", "form_of", "media_type", "whole_answer"]
+
+_NDJSON_TYPES = frozenset(
+    {
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/stream+json",
+        "application/jsonl",
+        "application/x-jsonl",
+    }
+)
+_DONE = b"[DONE]"
+
+
+class Form(enum.Enum):
+    """How content is delivered."""
+
+    WHOLE = "one frame"
+    EVENTS = "text/event-stream (WHATWG HTML section 9.2)"
+    LINES = "one JSON document a line"
+    BINARY_EVENTS = "application/vnd.amazon.eventstream"
+
+
+@record
+class StreamItem:
+    """One payload for a frame, already JSON. `event` is the name that the provider gave it, if any."""
+
+    payload: bytes
+    event: bytes | None
+    size_bytes: int
+
+
+@record
+class StreamFailed:
+    """The provider's stream broke its own format or a limit."""
+
+    reason: str
+
+
+@record
+class WholeAnswer:
+    """A payload for a frame, already JSON, and how it was encoded if it could not be kept as it was."""
+
+    payload: bytes
+    encoding: str | None
+
+
+_Decoder: TypeAlias = SseDecoder | NdjsonDecoder | EventStreamDecoder
+
+
+def media_type(content_type: str) -> str:
+    """Return the lower-case type without parameters (RFC 9110 section 8.3.1)."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def form_of(kind: str, start: bytes) -> Form:
+    """Decide by media type and the first bytes of the content."""
+    head = start.lstrip(b"\xef\xbb\xbf \t\r\n")[:6]
+    if kind == "text/event-stream":
+        return Form.WHOLE if head[:1] in (b"{", b"[") else Form.EVENTS
+    if kind in _NDJSON_TYPES:
+        return Form.LINES
+    if kind == "application/vnd.amazon.eventstream":
+        return Form.BINARY_EVENTS
+    if kind in ("", "application/json") and (head[:5] == b"data:" or head == b"event:"):
+        return Form.EVENTS
+    return Form.WHOLE
+
+
+def whole_answer(body: bytes) -> WholeAnswer:
+    """Turn a whole body into a frame's payload. An empty body is the empty string."""
+    if is_json(body):
+        return WholeAnswer(body, None)
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return WholeAnswer(b'"' + binascii.b2a_base64(body, newline=False) + b'"', "base64")
+    return WholeAnswer(json_string(body), None)
+
+
+class AnswerStream:
+    """The events of one streamed answer, whatever carries them."""
+
+    __slots__ = ("_decoder", "_now")
+
+    def __init__(self, form: Form, *, sse: SseLimits, limits: GatewayLimits) -> None:
+        """Choose the decoder of `form`, which is not WHOLE."""
+        self._now = 0.0  # decoders have no deadlines: the request that owns them has
+        self._decoder: _Decoder
+        if form is Form.EVENTS:
+            self._decoder = SseDecoder(limits=sse, deliver_unterminated=True)
+        elif form is Form.LINES:
+            self._decoder = NdjsonDecoder(max_line_bytes=limits.max_response_bytes)
+        else:
+            self._decoder = EventStreamDecoder(max_message_bytes=limits.max_response_bytes)
+
+    def receive_data(self, data: bytes) -> None:
+        """Store content."""
+        self._decoder.receive_data(data, self._now)
+
+    def receive_eof(self) -> None:
+        """Note that the content is complete."""
+        self._decoder.receive_eof(self._now)
+
+    def next_item(self) -> StreamItem | StreamFailed | None:
+        """Return the next payload, or None when more content is needed."""
+        while True:
+            event = self._decoder.next_event()
+            if isinstance(event, Signal):
+                return None
+            if isinstance(event, ServerSentEvent):
+                if event.data == _DONE:
+                    continue  # the end of the stream has its own frame
+                return StreamItem(_payload(event.data), event.event or None, len(event.data))
+            if isinstance(event, JsonLine):
+                return StreamItem(_payload(event.data), None, len(event.data))
+            if isinstance(event, EventStreamMessage):
+                return _binary_event(event)
+            return StreamFailed(event.reason)
+
+
+def _payload(data: bytes) -> bytes:
+    return data if is_json(data) else json_string(data)
+
+
+def _binary_event(event: EventStreamMessage) -> StreamItem:
+    name = event.headers.get(":event-type") or event.headers.get(":exception-type")
+    answer = whole_answer(event.payload)
+    return StreamItem(answer.payload, name.encode() if isinstance(name, str) else None, len(event.payload))

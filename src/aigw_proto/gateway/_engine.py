@@ -1,0 +1,177 @@
+"""The server engine: one per process, all sessions and all connections to providers.
+
+A turn is one input, or the passing of time. Its first half gives the input to the owner of the link; its second half
+lets sessions that asked for it work, in turn, one quantum each, until the turn's budget is spent. What is left over
+makes `next_timeout()` return the time of the turn itself, so that the driver comes back at once after it has looked at
+its sockets.
+
+A bug must not take the neighbours down: an exception while an owner acts ends that owner and what hangs on it, is
+logged with its traceback, and everything else goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .._effects import CloseHow, Drained, Effect, LogLevel
+from .._entropy import RandomBytes
+from .._inputs import (
+    BytesReceived,
+    BytesSent,
+    ConnectFailed,
+    Input,
+    LinkAccepted,
+    LinkConnected,
+    PeerClosed,
+    ShutdownRequested,
+)
+from ._config import GatewayConfig
+from ._core import Core, LinkOwner
+from ._pool import UpstreamConnection
+from ._session import Session
+from ._turn import Timed
+
+__all__ = ["GatewayEngine"]
+
+_QUANTA_PER_TURN = 16
+
+
+class GatewayEngine:
+    """Serves the universal API; an `aigw_proto.Engine`."""
+
+    __slots__ = ("_core", "_drained", "_late", "_now", "_shutdown_at")
+
+    def __init__(self, config: GatewayConfig, *, random_bytes: RandomBytes, epoch_unix_seconds: float) -> None:
+        """Serve `config`.
+
+        `random_bytes` is a strong source (`os.urandom`). `epoch_unix_seconds` is the Unix time at monotonic zero: ids
+        carry wall-clock time, and the engine has no clock of its own.
+        """
+        self._core = Core(config, random_bytes, epoch_unix_seconds)
+        self._now = 0.0
+        self._late = 0
+        self._shutdown_at: float | None = None
+        self._drained = False
+
+    @property
+    def late_inputs(self) -> int:
+        """Inputs for links that the engine had closed already; they are dropped."""
+        return self._late
+
+    def handle(self, event: Input, now: float) -> None:
+        """Take one input. Raises RuntimeError when effects of the turn before were not all polled."""
+        self._begin(now)
+        if isinstance(event, LinkAccepted):
+            session = Session(self._core, event.link, event.peer, now)
+            self._core.links[event.link] = session
+            self._core.sessions[event.link] = session
+            self._core.deadlines.touch(session)
+        elif isinstance(event, ShutdownRequested):
+            self._shut_down(event.grace_seconds, now)
+        else:
+            owner = self._core.links.get(event.link)
+            if owner is None:
+                self._late += 1
+            else:
+                self._act(owner, event, now)
+        self._finish(now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Let time pass. Raises RuntimeError when effects of the turn before were not all polled."""
+        self._begin(now)
+        if self._shutdown_at is not None and now >= self._shutdown_at:
+            self._shutdown_at = None
+            for session in list(self._core.sessions.values()):
+                self._guard(session, session.end_now, now)
+        while (owner := self._core.deadlines.pop_due(now)) is not None:
+            try:
+                owner.handle_timeout(now)
+            except Exception as error:  # noqa: BLE001 - a bug must not take the neighbours down
+                self._crash(owner, error, now)
+            self._core.deadlines.touch(owner)
+        self._finish(now)
+
+    def next_timeout(self) -> float | None:
+        """Return the earliest deadline; the time of the last turn when work is left over from it."""
+        if self._core.runnable:
+            return self._now
+        earliest = self._core.deadlines.earliest()
+        if self._shutdown_at is None:
+            return earliest
+        return self._shutdown_at if earliest is None else min(earliest, self._shutdown_at)
+
+    def poll(self) -> Effect | None:
+        """Move out the next effect of this turn."""
+        return self._core.turn.poll()
+
+    def _begin(self, now: float) -> None:
+        if not self._core.turn.drained:
+            raise RuntimeError("poll() must be drained before the next input")
+        self._now = now
+
+    def _act(
+        self,
+        owner: LinkOwner,
+        event: BytesReceived | PeerClosed | BytesSent | LinkConnected | ConnectFailed,
+        now: float,
+    ) -> None:
+        try:
+            if isinstance(event, BytesReceived):
+                owner.receive_data(event.data, now)
+            elif isinstance(event, BytesSent):
+                owner.sent(event.unsent, now)
+            elif isinstance(event, PeerClosed):
+                owner.receive_eof(clean=event.clean, now=now)
+            elif isinstance(owner, UpstreamConnection):
+                owner.handle_input(event, now)
+            else:
+                self._late += 1
+        except Exception as error:  # noqa: BLE001 - a bug must not take the neighbours down
+            self._crash(owner, error, now)
+        self._core.deadlines.touch(owner)
+
+    def _finish(self, now: float) -> None:
+        """Let sessions work within the turn's budget, then close the turn."""
+        core = self._core
+        for _ in range(_QUANTA_PER_TURN):
+            if not core.runnable or core.turn.sent_bytes >= core.config.limits.turn_bytes:
+                break
+            session = core.runnable.popleft()
+            session.queued = False
+            self._guard(session, session.work, now)
+        for session in core.senders:
+            session.hand_over()
+        core.senders.clear()
+        core.turn.finish()
+        if core.draining and not core.links and not self._drained:
+            self._drained = True
+            self._shutdown_at = None
+            core.turn.emit(Drained())
+
+    def _shut_down(self, grace_seconds: float, now: float) -> None:
+        core = self._core
+        core.draining = True
+        self._shutdown_at = now + grace_seconds
+        for session in list(core.sessions.values()):
+            self._guard(session, session.drain, now)
+        core.pool.drain()
+
+    def _guard(self, session: Session, action: Callable[[float], None], now: float) -> None:
+        try:
+            action(now)
+        except Exception as error:  # noqa: BLE001 - a bug must not take the neighbours down
+            self._crash(session, error, now)
+        self._core.deadlines.touch(session)
+
+    def _crash(self, owner: Timed, error: Exception, now: float) -> None:
+        """Log a bug and end its owner; if even that fails, the owner's links are dropped without ceremony."""
+        core = self._core
+        core.log(LogLevel.ERROR, "internal error", {"owner": type(owner).__name__}, error)
+        try:
+            owner.crash(now)
+        except Exception as second:  # noqa: BLE001 - as above
+            core.log(LogLevel.ERROR, "internal error while ending an owner", {"owner": type(owner).__name__}, second)
+            for link in [link for link, each in core.links.items() if each is owner]:
+                del core.links[link]
+                core.sessions.pop(link, None)
+                core.turn.close(link, CloseHow.ABORT)

@@ -1,0 +1,56 @@
+"""Back-pressure as arithmetic on unsent bytes.
+
+A gauge counts what one link still has to send: what the driver reported as backlog plus what the turn under way has
+queued. Above the high mark the gauge is shut and whoever feeds the link stops pulling from its machines; at or below
+the low mark it opens again. Two marks instead of one, so that a link near its limit does not flap at every frame.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Gauge"]
+
+
+class Gauge:
+    """Unsent bytes of one link against its water marks."""
+
+    __slots__ = ("_backlog", "_high", "_low", "peak", "queued", "shut")
+
+    def __init__(self, *, high_bytes: int, low_bytes: int) -> None:
+        """Start empty and open."""
+        self._high = high_bytes
+        self._low = low_bytes
+        self._backlog = 0
+        self.queued = 0
+        self.shut = False
+        self.peak = 0
+
+    @property
+    def level(self) -> int:
+        """Unsent bytes: the driver's backlog and this turn's output."""
+        return self._backlog + self.queued
+
+    def add(self, count: int) -> None:
+        """Add bytes that this turn sends."""
+        self.queued += count
+        level = self._backlog + self.queued
+        if level > self.peak:
+            self.peak = level
+        if level > self._high:
+            self.shut = True
+
+    def hand_over(self) -> None:
+        """End the turn: the driver has this turn's bytes now and reports those that it could not pass on."""
+        self.queued = 0
+        if self.shut and self._backlog <= self._low:
+            self.shut = False
+
+    def report(self, unsent: int) -> bool:
+        """Take the driver's backlog; return whether it shrank."""
+        shrank = unsent < self._backlog
+        self._backlog = unsent
+        level = unsent + self.queued
+        if level > self._high:
+            self.shut = True
+        elif level <= self._low:
+            self.shut = False
+        return shrank

@@ -1,0 +1,364 @@
+"""Connections to providers, shared by all sessions of the process.
+
+Every connection has a named state, "connecting" included: whatever is not named leaks. HTTP/1.1 connections are leased,
+one request at a time, and kept alive in between. What happens when something changes at an origin is decided by one
+pure function, `assign`; the rest of the file carries that decision out.
+
+A connection that was kept alive may have been closed by the provider while a request was on its way. The exchange
+then ends without a single byte of an answer; its owner asks again with `fresh`, and gets a connection nobody has used.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from .._effects import CloseHow, Connect, TlsPolicy
+from .._inputs import ConnectFailed, LinkConnected
+from .._kinds import LinkId, Role, record
+from .._timers import TimerTable
+from ..http import Failed as HttpFailed
+from ..http import H1Connection, StreamEnded
+from ._state import UPSTREAM_TRANSITIONS, UpstreamState, UpstreamTrigger
+
+if TYPE_CHECKING:
+    from ..providers import Target
+    from ._core import Core
+
+__all__ = ["Assignment", "Origin", "Pool", "UpstreamConnection", "Waiter", "assign"]
+
+Origin: TypeAlias = tuple[str, int, bool, str | None]
+"""Host, port, whether TLS, and its private roots: what must be equal for a connection to be shared."""
+
+
+@record
+class Assignment:
+    """What to do at one origin now: lease idle connections, open new ones, close idle ones to make room."""
+
+    lease: int
+    open: int
+    evict: int
+
+
+def assign(*, waiting: int, fresh: int, idle: int, connecting: int, total: int, limit: int) -> Assignment:
+    """Decide for one origin. `fresh` of the `waiting` requests must not get a used connection.
+
+    `total` counts every connection that is not dead, `limit` bounds it. Connections being opened serve whoever waits
+    longest when they are ready, so only what exceeds them is opened.
+    """
+    lease = min(waiting - fresh, idle)
+    missing = max(0, waiting - lease - connecting)
+    room = max(0, limit - total)
+    evict = min(max(0, missing - room), idle - lease)
+    return Assignment(lease, min(missing, room + evict), evict)
+
+
+class Waiter(Protocol):
+    """Who waits for a connection."""
+
+    fresh: bool
+
+    def assigned(self, connection: UpstreamConnection) -> None:
+        """Take the lease; the connection is yours until `Pool.release()` or `Pool.discard()`."""
+        ...
+
+    def connect_failed(self, reason: str, *, timed_out: bool, now: float) -> None:
+        """No connection can be had."""
+        ...
+
+
+class Lessee(Protocol):
+    """Who holds a connection."""
+
+    def upstream_readable(self) -> None:
+        """Bytes arrived, or the stream ended, and `connection.http` has news."""
+        ...
+
+    def crash(self, now: float) -> None:
+        """End after a bug, with everything that hangs on it."""
+        ...
+
+
+class _Timer(enum.Enum):
+    CONNECT = "connect"
+    IDLE = "idle"
+
+
+class UpstreamConnection:
+    """One connection to a provider and its HTTP machine.
+
+    `answered` says that bytes arrived since the last lease; `buffered_bytes` counts those not yet pulled; `broken`
+    says that the stream ended in disorder, so that the end of the bytes is not the end of a message.
+    """
+
+    __slots__ = (
+        "answered",
+        "broken",
+        "buffered_bytes",
+        "http",
+        "lessee",
+        "link",
+        "origin",
+        "pool",
+        "scheduled",
+        "state",
+        "timers",
+        "used",
+    )
+
+    def __init__(self, pool: Pool, origin: Origin, link: LinkId, now: float) -> None:
+        """Start in CONNECTING."""
+        self.pool = pool
+        self.origin = origin
+        self.link = link
+        self.state = UpstreamState.CONNECTING
+        self.http = H1Connection(Role.CLIENT, now=now, limits=pool.core.config.http)
+        self.lessee: Lessee | None = None
+        self.used = False
+        self.broken = False
+        self.answered = False
+        self.buffered_bytes = 0
+        self.timers: TimerTable[_Timer] = TimerTable()
+        self.scheduled: float | None = None
+
+    def move(self, trigger: UpstreamTrigger) -> None:
+        """Take a transition of the table; KeyError is a bug."""
+        self.state = UPSTREAM_TRANSITIONS[self.state][trigger]
+
+    def next_timeout(self) -> float | None:
+        """Return the connect or idle deadline."""
+        return self.timers.earliest()
+
+    def handle_timeout(self, now: float) -> None:
+        """Give up connecting, or close an idle connection."""
+        while (timer := self.timers.expire(now)) is not None:
+            if timer is _Timer.CONNECT:
+                seconds = self.pool.core.config.limits.connect_timeout_seconds
+                self.pool.failed(self, f"no connection within {seconds:g} s", timed_out=True, now=now, withdraw=True)
+            else:
+                self.pool.close(self)
+
+    def handle_input(self, event: LinkConnected | ConnectFailed, now: float) -> None:
+        """Take the answer to `Connect`."""
+        if isinstance(event, LinkConnected):
+            self.pool.opened(self, now)
+        else:
+            reason = f"{event.failure.value} ({event.detail})" if event.detail else event.failure.value
+            self.pool.failed(self, reason, timed_out=False, now=now, withdraw=False)
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Store bytes and tell the lessee; on an idle connection they mean that it is of no further use."""
+        self.buffered_bytes += len(data)
+        self.answered = True
+        self.http.receive_data(data, now)
+        self._notify()
+
+    def receive_eof(self, *, clean: bool, now: float) -> None:
+        """Note the end of the stream and tell the lessee.
+
+        The HTTP machine hears of orderly ends only: some bodies end with the stream, and a break must not pass for it.
+        """
+        if clean:
+            self.http.receive_eof(now)
+        else:
+            self.broken = True
+        self._notify()
+
+    def sent(self, unsent: int, now: float) -> None:
+        """Take the driver's backlog: requests are whole, so nothing waits for it."""
+
+    def crash(self, now: float) -> None:
+        """Close after a bug, and end whoever it served."""
+        if self.lessee is not None:
+            self.lessee.crash(now)
+        if self.state is not UpstreamState.DEAD:
+            self.pool.discard(self, now)
+
+    def _notify(self) -> None:
+        if self.lessee is not None:
+            self.lessee.upstream_readable()
+            return
+        event = self.http.next_event()
+        self.buffered_bytes = 0
+        if isinstance(event, (HttpFailed, StreamEnded)) or not self.http.reusable or self.broken:
+            self.pool.close(self)
+
+
+class _Site:
+    """What the pool knows about one origin."""
+
+    __slots__ = ("connecting", "idle", "target", "total", "waiting")
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.idle: list[UpstreamConnection] = []  # the last used is leased first: the others may age out
+        self.connecting: set[UpstreamConnection] = set()
+        self.waiting: deque[Waiter] = deque()
+        self.total = 0
+
+
+class Pool:
+    """All connections to all providers."""
+
+    __slots__ = ("_sites", "core", "draining")
+
+    def __init__(self, core: Core) -> None:
+        """Start empty."""
+        self.core = core
+        self.draining = False
+        self._sites: dict[Origin, _Site] = {}
+
+    def acquire(self, target: Target, waiter: Waiter, now: float) -> Origin:
+        """Queue for a connection to `target`; the waiter is called back, perhaps before this returns."""
+        origin = (
+            target.host,
+            target.port,
+            target.tls is not None,
+            None if target.tls is None else target.tls.ca_file,
+        )
+        site = self._sites.get(origin)
+        if site is None:
+            site = self._sites[origin] = _Site(target)
+        site.waiting.append(waiter)
+        self._settle(origin, site, now)
+        return origin
+
+    def withdraw(self, origin: Origin, waiter: Waiter, now: float) -> None:
+        """Stop waiting. A connection being opened for nobody is kept: opening it has been paid for."""
+        site = self._sites.get(origin)
+        if site is not None and waiter in site.waiting:
+            site.waiting.remove(waiter)
+            self._settle(origin, site, now)
+
+    def release(self, connection: UpstreamConnection, now: float) -> None:
+        """End a lease after a finished exchange; the connection is kept when it may be used again."""
+        connection.lessee = None
+        limits = self.core.config.limits
+        site = self._sites[connection.origin]
+        reusable = connection.http.reusable and not connection.broken and not connection.http.must_close
+        if self.draining or not reusable or (not site.waiting and len(site.idle) >= limits.max_idle_per_origin):
+            connection.move(UpstreamTrigger.RETIRED)
+            self.close(connection)
+        else:
+            connection.move(UpstreamTrigger.RELEASED)
+            connection.used = True
+            connection.answered = False
+            connection.buffered_bytes = 0
+            self.core.turn.set_reading(connection.link, True)
+            self._rest(connection, site, now)
+        self._settle(connection.origin, site, now)
+
+    def discard(self, connection: UpstreamConnection, now: float) -> None:
+        """End a lease in the middle of an exchange: the connection is of no further use."""
+        site = self._sites[connection.origin]
+        self.close(connection)
+        self._settle(connection.origin, site, now)
+
+    def close(self, connection: UpstreamConnection) -> None:
+        """Close a connection in any state; harmless when it is dead."""
+        if connection.state is UpstreamState.DEAD:
+            return
+        self._bury(connection)
+        self.core.turn.close(connection.link, CloseHow.ABORT)
+
+    def opened(self, connection: UpstreamConnection, now: float) -> None:
+        """Put a new connection to work."""
+        site = self._sites[connection.origin]
+        connection.timers.disarm(_Timer.CONNECT)
+        connection.move(UpstreamTrigger.OPENED)
+        site.connecting.discard(connection)
+        if site.waiting:
+            connection.move(UpstreamTrigger.LEASED)
+            site.waiting.popleft().assigned(connection)
+        elif self.draining:
+            self.close(connection)
+        else:
+            self._rest(connection, site, now)
+        self._settle(connection.origin, site, now)
+
+    def failed(
+        self, connection: UpstreamConnection, reason: str, *, timed_out: bool, now: float, withdraw: bool
+    ) -> None:
+        """Tell whoever waits longest that no connection can be had; `withdraw` when the driver still tries."""
+        site = self._sites[connection.origin]
+        if withdraw:
+            self.close(connection)
+        else:
+            self._bury(connection)
+        if site.waiting:
+            site.waiting.popleft().connect_failed(reason, timed_out=timed_out, now=now)
+        self._settle(connection.origin, site, now)
+
+    def drain(self) -> None:
+        """Close what is idle and keep nothing from now on."""
+        self.draining = True
+        for site in list(self._sites.values()):
+            for connection in list(site.idle):
+                self.close(connection)
+            if not site.waiting:
+                for connection in list(site.connecting):
+                    self.close(connection)
+
+    def _rest(self, connection: UpstreamConnection, site: _Site, now: float) -> None:
+        connection.timers.arm(_Timer.IDLE, now + self.core.config.limits.pool_idle_timeout_seconds)
+        self.core.deadlines.touch(connection)
+        site.idle.append(connection)
+
+    def _bury(self, connection: UpstreamConnection) -> None:
+        connection.move(UpstreamTrigger.CLOSED)
+        connection.lessee = None
+        connection.timers.clear()
+        self.core.deadlines.forget(connection)
+        self.core.links.pop(connection.link, None)
+        site = self._sites[connection.origin]
+        site.total -= 1
+        site.connecting.discard(connection)
+        if connection in site.idle:
+            site.idle.remove(connection)
+        if not site.total and not site.waiting:
+            del self._sites[connection.origin]
+
+    def _settle(self, origin: Origin, site: _Site, now: float) -> None:
+        """Carry out what `assign` decides until nothing is left to decide."""
+        decision = assign(
+            waiting=len(site.waiting),
+            fresh=sum(waiter.fresh for waiter in site.waiting) if site.idle else 0,
+            idle=len(site.idle),
+            connecting=len(site.connecting),
+            total=site.total,
+            limit=self.core.config.limits.max_connections_per_origin,
+        )
+        for _ in range(decision.evict):
+            self.close(site.idle[0])
+        for _ in range(decision.open):
+            self._open(origin, site, now)
+        for _ in range(decision.lease):
+            self._lease(site)
+        if not site.total and not site.waiting:
+            self._sites.pop(origin, None)
+        elif origin not in self._sites:
+            self._sites[origin] = site  # the last connection was buried while somebody came to wait
+
+    def _open(self, origin: Origin, site: _Site, now: float) -> None:
+        link = self.core.new_link()
+        connection = UpstreamConnection(self, origin, link, now)
+        site.total += 1
+        site.connecting.add(connection)
+        self.core.links[link] = connection
+        connection.timers.arm(_Timer.CONNECT, now + self.core.config.limits.connect_timeout_seconds)
+        self.core.deadlines.touch(connection)
+        tls: TlsPolicy | None = site.target.tls
+        self.core.turn.emit(Connect(link, site.target.host, site.target.port, tls, ("http/1.1",) if tls else ()))
+
+    def _lease(self, site: _Site) -> None:
+        for index in range(len(site.idle) - 1, -1, -1):
+            connection = site.idle[index]
+            waiter = next((each for each in site.waiting if not (each.fresh and connection.used)), None)
+            if waiter is not None:
+                site.waiting.remove(waiter)
+                del site.idle[index]
+                connection.timers.clear()
+                connection.move(UpstreamTrigger.LEASED)
+                waiter.assigned(connection)
+                return

@@ -1,0 +1,343 @@
+"""A client's connection: plain HTTP first, then, after an upgrade, the universal API on a WebSocket.
+
+The session owns the link's two machines and its gauge; its requests live in `_universal.py`. It works in quanta that
+the engine hands out in turn, so that a client that floods the gateway with messages, or whose answers flood in, takes
+its share and no more. Within a quantum it first reads what the client sent (bounded), then lets its requests advance
+round robin, one frame each, until the gauge shuts. While the gauge is shut nothing is pulled from providers, whose
+connections are then no longer read; the client itself is still read, so that it can cancel, until the replies to its
+own messages pile up too.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from .._effects import CloseHow, LogLevel
+from .._errors import CloseCode
+from .._kinds import LinkId, Role, Signal
+from .._timers import TimerTable
+from ..http import H1Connection
+from ..ws import (
+    BinaryMessage,
+    Closed,
+    TextMessage,
+    WebSocketEvent,
+    WSConnection,
+)
+from ..ws import Failed as WebSocketFailed
+from ._flow import Gauge
+from ._state import SESSION_TRANSITIONS, SessionState, SessionTrigger
+from ._universal import Universal
+from ._upgrade import Upgrade, answer_http
+
+if TYPE_CHECKING:
+    from ._core import Core
+
+__all__ = ["Session"]
+
+_EVENTS_PER_QUANTUM = 64
+_SILENT = frozenset({SessionState.LINGERING, SessionState.CLOSED})
+_SHUTTING_DOWN = "the gateway is shutting down"
+
+
+class _Timer(enum.Enum):
+    LINGER = "linger"
+    STUCK = "stuck"
+
+
+class Session:
+    """One client link, from accept to close."""
+
+    __slots__ = (
+        "_gauge",
+        "_http",
+        "_inbound",
+        "_link",
+        "_peer_ended",
+        "_state",
+        "_timers",
+        "_universal",
+        "_ws",
+        "core",
+        "peer",
+        "queued",
+        "scheduled",
+    )
+
+    def __init__(self, core: Core, link: LinkId, peer: str, now: float) -> None:
+        """Expect HTTP on a link that was just accepted."""
+        limits = core.config.limits
+        self.core = core
+        self.peer = peer
+        self.queued = False
+        self.scheduled: float | None = None
+        self._link = link
+        self._state = SessionState.HTTP
+        self._http = H1Connection(Role.SERVER, now=now, limits=core.config.http)
+        self._ws: WSConnection | None = None
+        self._gauge = Gauge(high_bytes=limits.client_high_water_bytes, low_bytes=limits.client_low_water_bytes)
+        self._timers: TimerTable[_Timer] = TimerTable()
+        self._inbound = False
+        self._peer_ended = False
+        self._universal: Universal | None = None
+
+    # ---- what happens on the link ----------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Store bytes and ask for a quantum; stop reading a client whose earlier bytes are still waiting."""
+        if self._state is SessionState.HTTP:
+            self._http.receive_data(data, now)
+        elif self._ws is not None and self._state is not SessionState.LINGERING:
+            self._ws.receive_data(data, now)
+        else:
+            return
+        if self._inbound:
+            self.core.turn.set_reading(self._link, False)
+        self._inbound = True
+        self.core.schedule(self)
+
+    def receive_eof(self, *, clean: bool, now: float) -> None:
+        """Note the end of the client's bytes. A stream that broke is gone at once, with all that hangs on it."""
+        if self._state is SessionState.LINGERING or not clean:
+            self._end(now, CloseHow.FLUSH if clean else CloseHow.ABORT)
+            return
+        self._peer_ended = True
+        if self._ws is None:
+            self._http.receive_eof(now)
+        else:
+            self._ws.receive_eof(now)
+        self._inbound = True
+        self.core.schedule(self)
+
+    def sent(self, unsent: int, now: float) -> None:
+        """Take the driver's backlog; progress on a shut gauge restarts the stuck deadline."""
+        shrank = self._gauge.report(unsent)
+        if not self._gauge.shut:
+            self._timers.disarm(_Timer.STUCK)
+            if self._has_work:
+                self.core.schedule(self)
+        elif shrank or self._timers.deadline(_Timer.STUCK) is None:
+            self._timers.arm(_Timer.STUCK, now + self.core.config.limits.stuck_timeout_seconds)
+
+    def crash(self, now: float) -> None:
+        """End after a bug: close with 1011 if there is a WebSocket, and give up all requests."""
+        if self._ws is not None:
+            self._ws.fail(CloseCode.INTERNAL_ERROR, "internal error")
+            self._flush()
+        self._end(now, CloseHow.FLUSH)
+
+    def drain(self, now: float) -> None:
+        """Finish what is under way, then close with 1001."""
+        if self._state is SessionState.HTTP:
+            if self._http.idle:
+                self._end(now, CloseHow.FLUSH)
+        elif self._universal is None or not self._universal.busy:
+            self.close()
+
+    def end_now(self, now: float) -> None:
+        """Give up what is under way and close with 1001."""
+        self._cancel_all(now)
+        if self._state is SessionState.HTTP:
+            self._end(now, CloseHow.FLUSH)
+        else:
+            self.close()
+
+    # ---- time ------------------------------------------------------------------------------------------------------
+
+    def next_timeout(self) -> float | None:
+        """Return the earliest deadline of the session and of the machine in charge."""
+        own = self._timers.earliest()
+        if self._state in (SessionState.LINGERING, SessionState.CLOSED):
+            return own
+        machine = self._http.next_timeout() if self._ws is None else self._ws.next_timeout()
+        if own is None or machine is None:
+            return machine if own is None else own
+        return min(own, machine)
+
+    def handle_timeout(self, now: float) -> None:
+        """Let the machine in charge time out; abort what is stuck or has lingered long enough."""
+        timer = self._timers.expire(now)
+        if timer is _Timer.LINGER:
+            self._end(now, CloseHow.FLUSH)
+        elif timer is _Timer.STUCK:
+            self.core.log(
+                LogLevel.WARNING, "client does not read", {"peer": self.peer, "unsent_bytes": self._gauge.level}
+            )
+            self._end(now, CloseHow.ABORT)
+        elif self._state is not SessionState.LINGERING:
+            if self._ws is None:
+                self._http.handle_timeout(now)
+            else:
+                self._ws.handle_timeout(now)
+            self._inbound = True
+            self.core.schedule(self)
+
+    # ---- a quantum -------------------------------------------------------------------------------------------------
+
+    def work(self, now: float) -> None:
+        """Do one quantum of work; asks for another when some is left."""
+        if self._inbound and not self._replies_pile_up:
+            if self._state is SessionState.HTTP:
+                self._serve_http(now)
+            if self._ws is not None and self._inbound:
+                self._serve_universal(self._ws, now)
+        self._flush()
+        if self._universal is not None:
+            self._universal.advance(now)
+        if self._has_work:
+            self.core.schedule(self)
+
+    def hand_over(self) -> None:
+        """End the turn: the driver has the output now. What it cannot pass on it reports before the next turn."""
+        self._gauge.hand_over()
+        if self._has_work:
+            self.core.schedule(self)
+
+    @property
+    def shut(self) -> bool:
+        """The client has enough to read for now."""
+        return self._gauge.shut
+
+    def send_text(self, chunks: list[bytes]) -> None:
+        """Send one text message, unless the session is ending."""
+        if self._ws is not None and self._state is SessionState.UNIVERSAL:
+            self._ws.send_text_chunks(chunks)
+            self._flush()
+
+    @property
+    def _has_work(self) -> bool:
+        if self._inbound and not self._replies_pile_up:
+            return True
+        return self._universal is not None and self._universal.ready and not self._gauge.shut
+
+    @property
+    def _replies_pile_up(self) -> bool:
+        limits = self.core.config.limits
+        return self._gauge.level > limits.client_high_water_bytes + limits.client_reply_allowance_bytes
+
+    def _flush(self) -> None:
+        if self._state in _SILENT:
+            return
+        machine = self._http if self._ws is None else self._ws
+        chunks = machine.data_to_send()
+        if chunks:
+            if not self._gauge.queued:
+                self.core.senders.append(self)
+            self._gauge.add(self.core.turn.send(self._link, chunks))
+
+    def _all_read(self) -> None:
+        self._inbound = False
+        self.core.turn.set_reading(self._link, True)
+
+    # ---- plain HTTP and the upgrade --------------------------------------------------------------------------------
+
+    def _serve_http(self, now: float) -> None:
+        for _ in range(_EVENTS_PER_QUANTUM):
+            event = self._http.next_event()
+            if isinstance(event, Signal):
+                self._flush()
+                answered_last = self._http.must_close and not self._http.can_answer
+                if answered_last or (self._http.idle and self.core.draining):
+                    self._linger(now)
+                else:
+                    self._all_read()
+                return
+            result = answer_http(self.core, self._http, event)
+            if isinstance(result, Upgrade):
+                self._upgrade(result, now)
+                return
+            if result:
+                self._flush()
+                self._linger(now)
+                return
+
+    def _upgrade(self, upgrade: Upgrade, now: float) -> None:
+        self._flush()
+        self._move(SessionTrigger.UPGRADE)
+        self._universal = Universal(self, upgrade)
+        self._ws = WSConnection(
+            Role.SERVER, now=now, limits=self.core.websocket_limits, deflate=upgrade.accepted.deflate
+        )
+        rest = self._http.unconsumed()
+        if rest:
+            self._ws.receive_data(rest, now)
+
+    # ---- the universal API -----------------------------------------------------------------------------------------
+
+    def _serve_universal(self, ws: WSConnection, now: float) -> None:
+        for _ in range(_EVENTS_PER_QUANTUM):
+            if self._replies_pile_up:
+                return
+            event = ws.next_event()
+            if isinstance(event, Signal):
+                self._all_read()
+                return
+            self._on_websocket_event(ws, event, now)
+            if self._state in (SessionState.LINGERING, SessionState.CLOSED):
+                self._inbound = False
+                return
+
+    def _on_websocket_event(self, ws: WSConnection, event: WebSocketEvent, now: float) -> None:
+        if isinstance(event, TextMessage):
+            if self._universal is not None and self._state is SessionState.UNIVERSAL:
+                self._universal.on_message(event.data, now)
+        elif isinstance(event, BinaryMessage):
+            ws.fail(CloseCode.UNSUPPORTED_DATA, "the universal API takes text messages only")
+            self._fail(now)
+        elif isinstance(event, Closed):
+            self._flush()
+            self._end(now, CloseHow.FLUSH if event.clean else CloseHow.ABORT)
+        elif isinstance(event, WebSocketFailed):
+            details = {"peer": self.peer, "code": event.code, "reason": event.reason}
+            self.core.log(LogLevel.INFO, "client connection failed", details)
+            if event.code == CloseCode.ABNORMAL_CLOSURE:
+                self._end(now, CloseHow.ABORT)
+            else:
+                self._fail(now)
+
+    # ---- ends ------------------------------------------------------------------------------------------------------
+
+    def _cancel_all(self, now: float) -> None:
+        if self._universal is not None:
+            self._universal.cancel_all(now)
+
+    def close(self) -> None:
+        """Start the closing handshake with 1001, unless one has begun."""
+        if self._ws is not None and self._state is SessionState.UNIVERSAL:
+            self._ws.send_close(CloseCode.GOING_AWAY, _SHUTTING_DOWN)
+            self._flush()
+            self._move(SessionTrigger.CLOSE)
+
+    def _fail(self, now: float) -> None:
+        self._flush()
+        self._linger(now)
+        self._cancel_all(now)
+
+    def _linger(self, now: float) -> None:
+        """End sending, then discard input until the peer ends: closing at once could reset what we sent last."""
+        if self._peer_ended:
+            self._end(now, CloseHow.FLUSH)
+            return
+        self._move(SessionTrigger.FAIL)
+        self._inbound = False
+        self.core.turn.end_sending(self._link)
+        self.core.turn.set_reading(self._link, True)
+        self._timers.clear()
+        self._timers.arm(_Timer.LINGER, now + self.core.config.limits.linger_timeout_seconds)
+
+    def _end(self, now: float, how: CloseHow) -> None:
+        """Close the link, once."""
+        if self._state is SessionState.CLOSED:
+            return
+        self._move(SessionTrigger.END)
+        self._cancel_all(now)
+        self._timers.clear()
+        self._inbound = False
+        self.core.deadlines.forget(self)
+        self.core.links.pop(self._link, None)
+        self.core.sessions.pop(self._link, None)
+        self.core.turn.close(self._link, how)
+
+    def _move(self, trigger: SessionTrigger) -> None:
+        self._state = SESSION_TRANSITIONS[self._state][trigger]

@@ -1,0 +1,164 @@
+"""What one turn collects: effects in order, sends coalesced by link, reading switched at most once by link.
+
+Deadlines of many owners live in one heap. A deadline that moves later (the common case: every byte postpones a
+keep-alive) leaves its heap entry where it is; when that entry comes up, the owner is simply asked again. So an owner
+costs one entry, and activity costs nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from .._effects import CloseHow, CloseLink, Effect, EndSending, SendBytes, SetReading
+from .._kinds import LinkId
+
+__all__ = ["Deadlines", "Timed", "Turn"]
+
+_STALE_KEPT = 64  # below this a rebuild costs more than the entries
+
+
+class Turn:
+    """Effects of the turn under way."""
+
+    __slots__ = ("_effects", "_not_reading", "_reading_changes", "_sends", "sent_bytes")
+
+    def __init__(self) -> None:
+        """Start with no effects."""
+        self._effects: deque[Effect] = deque()
+        self._sends: dict[LinkId, SendBytes] = {}
+        self._not_reading: set[LinkId] = set()
+        self._reading_changes: dict[LinkId, bool] = {}
+        self.sent_bytes = 0
+
+    @property
+    def drained(self) -> bool:
+        """True when every effect was polled."""
+        return not self._effects
+
+    def emit(self, effect: Effect) -> None:
+        """Append an effect that needs no coalescing."""
+        self._effects.append(effect)
+
+    def send(self, link: LinkId, chunks: Sequence[bytes]) -> int:
+        """Append chunks to what this turn sends on `link`; return how many bytes they hold."""
+        count = sum(map(len, chunks))
+        if not count:
+            return 0
+        self.sent_bytes += count
+        pending = self._sends.get(link)
+        if pending is None:
+            pending = SendBytes(link, [chunk for chunk in chunks if chunk])
+            self._sends[link] = pending
+            self._effects.append(pending)
+        else:
+            pending.chunks.extend(chunk for chunk in chunks if chunk)
+        return count
+
+    def set_reading(self, link: LinkId, enabled: bool) -> None:
+        """Want reading on or off; becomes an effect at the end of the turn if it is a change."""
+        if enabled == (link in self._not_reading) or link in self._reading_changes:
+            self._reading_changes[link] = enabled
+
+    def end_sending(self, link: LinkId) -> None:
+        """Flush, then end the sending direction."""
+        self._effects.append(EndSending(link))
+
+    def close(self, link: LinkId, how: CloseHow) -> None:
+        """Close the link and forget what was wanted of it."""
+        self._reading_changes.pop(link, None)
+        self._not_reading.discard(link)
+        self._effects.append(CloseLink(link, how))
+
+    def finish(self) -> None:
+        """End the turn: nothing is coalesced with what follows."""
+        self._sends.clear()
+        self.sent_bytes = 0
+        for link, enabled in self._reading_changes.items():
+            if enabled == (link in self._not_reading):
+                (self._not_reading.discard if enabled else self._not_reading.add)(link)
+                self._effects.append(SetReading(link, enabled))
+        self._reading_changes.clear()
+
+    def poll(self) -> Effect | None:
+        """Move out the next effect."""
+        return self._effects.popleft() if self._effects else None
+
+
+class Timed(Protocol):
+    """Something with deadlines. `scheduled` belongs to `Deadlines`; it starts as None."""
+
+    scheduled: float | None
+
+    def next_timeout(self) -> float | None:
+        """Return the earliest deadline, or None."""
+        ...
+
+    def handle_timeout(self, now: float) -> None:
+        """Let time pass."""
+        ...
+
+    def crash(self, now: float) -> None:
+        """End after a bug, with everything that hangs on it."""
+        ...
+
+
+class Deadlines:
+    """The earliest deadline of many owners."""
+
+    __slots__ = ("_count", "_heap", "_stale")
+
+    def __init__(self) -> None:
+        """Start with no owners."""
+        self._heap: list[tuple[float, int, Timed]] = []
+        self._count = 0  # breaks ties, so that owners are never compared
+        self._stale = 0  # entries that no longer count, kept until they come up or outnumber the others
+
+    def touch(self, owner: Timed) -> None:
+        """Look at an owner's deadline again after anything was done with it."""
+        deadline = owner.next_timeout()
+        if deadline is not None and (owner.scheduled is None or deadline < owner.scheduled):
+            self._supersede(owner)
+            owner.scheduled = deadline
+            self._count += 1
+            heapq.heappush(self._heap, (deadline, self._count, owner))
+
+    def forget(self, owner: Timed) -> None:
+        """Drop an owner that has ended: nothing may keep it in memory until a deadline that no longer matters."""
+        self._supersede(owner)
+        owner.scheduled = None
+
+    def earliest(self) -> float | None:
+        """Return a time at or before the earliest deadline; None when there is none."""
+        heap = self._heap
+        while heap and heap[0][2].scheduled != heap[0][0]:
+            heapq.heappop(heap)
+            self._stale -= 1
+        return heap[0][0] if heap else None
+
+    def pop_due(self, now: float) -> Timed | None:
+        """Take out the next owner that has to be looked at by `now`; the caller lets it time out, then touches it."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            deadline, _, owner = heapq.heappop(heap)
+            if owner.scheduled != deadline:
+                self._stale -= 1
+                continue
+            owner.scheduled = None
+            actual = owner.next_timeout()
+            if actual is not None and actual <= now:
+                return owner
+            self.touch(owner)
+        return None
+
+    def _supersede(self, owner: Timed) -> None:
+        if owner.scheduled is None:
+            return
+        self._stale += 1
+        if self._stale > _STALE_KEPT and self._stale * 2 > len(self._heap):
+            owner.scheduled = None
+            self._heap = [entry for entry in self._heap if entry[2].scheduled == entry[0]]
+            heapq.heapify(self._heap)
+            self._stale = 0

@@ -1,0 +1,217 @@
+"""The requests of one socket: admission, their turns, cancellation.
+
+Requests are independent. Each that has something to pull stands in one queue and moves one frame when its turn comes,
+so a stream of any size delays another by one frame at a time, and a stalled one not at all.
+
+Answers that have to be gathered whole share a budget. When it is spent, one of them goes on and the others wait
+unread until it is through; so all of them get there, whatever their number, and memory stays bounded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ..envelopes import EnvelopeFault, ErrorCode, UniversalCreate, parse_client_message
+from ._admission import prepare
+from ._frames import refusal
+from ._record import Outcome, Tally
+from ._request import UniversalRequest
+from ._state import RequestState
+
+if TYPE_CHECKING:
+    from ._core import Core
+    from ._session import Session
+    from ._upgrade import Upgrade
+
+__all__ = ["Universal"]
+
+_ADVANCES_PER_QUANTUM = 128
+
+
+class Universal:
+    """The universal API on one session. `buffered_bytes` counts the answers being gathered."""
+
+    __slots__ = (
+        "_account",
+        "_by_event_id",
+        "_collector",
+        "_defaults",
+        "_held_bytes",
+        "_in_flight",
+        "_parked",
+        "_ready",
+        "_session",
+        "buffered_bytes",
+        "core",
+        "gateway",
+    )
+
+    def __init__(self, session: Session, upgrade: Upgrade) -> None:
+        """Start with no requests."""
+        self.core: Core = session.core
+        self.gateway = upgrade.gateway
+        self.buffered_bytes = 0
+        self._account = upgrade.account
+        self._defaults = upgrade.defaults
+        self._session = session
+        self._in_flight: set[UniversalRequest] = set()
+        self._by_event_id: dict[str, list[UniversalRequest]] = {}
+        self._held_bytes = 0
+        self._ready: deque[UniversalRequest] = deque()
+        self._parked: deque[UniversalRequest] = deque()
+        self._collector: UniversalRequest | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Requests are under way."""
+        return bool(self._in_flight)
+
+    @property
+    def ready(self) -> bool:
+        """Requests have something to pull."""
+        return bool(self._ready)
+
+    # ---- what the client says --------------------------------------------------------------------------------------
+
+    def on_message(self, text: str, now: float) -> None:
+        """Act on one message; a bad one is answered with an error frame, and the socket stays open."""
+        limits = self.core.config.limits
+        message = parse_client_message(text, max_steps=limits.max_steps, max_event_id_bytes=limits.max_event_id_bytes)
+        if isinstance(message, EnvelopeFault):
+            self._refuse(message, None, now)
+        elif isinstance(message, UniversalCreate):
+            self._create(message, now)
+        elif (requests := self._by_event_id.get(message.event_id)) is not None:
+            for request in list(requests):
+                request.cancel(now, tell=True)
+        else:
+            reason = f"no request with eventId {message.event_id!r} is under way"
+            self._refuse(EnvelopeFault(404, ErrorCode.UNKNOWN_EVENT, reason, message.event_id), None, now)
+
+    def _create(self, create: UniversalCreate, now: float) -> None:
+        fault = self._no_room(create)
+        if fault is None:
+            prepared = prepare(self.core.config, self.gateway, self._account, self._defaults, create)
+            if not isinstance(prepared, EnvelopeFault):
+                request = UniversalRequest(self, create.event_id or self.core.new_id(now), prepared, now)
+                self._in_flight.add(request)
+                self._by_event_id.setdefault(request.event_id, []).append(request)
+                self._held_bytes += request.held_bytes
+                request.start(now)
+                return
+            fault = prepared
+        self._refuse(fault, create, now)
+
+    def _no_room(self, create: UniversalCreate) -> EnvelopeFault | None:
+        limits = self.core.config.limits
+        held = sum(len(step.query) for step in create.steps)
+        if self.core.draining:
+            status, code, reason = 503, ErrorCode.SHUTTING_DOWN, "The gateway is shutting down"
+        elif len(self._in_flight) >= limits.max_in_flight:
+            status, code = 429, ErrorCode.RATE_LIMITED
+            reason = f"Too many requests in flight on this socket: at most {limits.max_in_flight}"
+        elif self._in_flight and self._held_bytes + held > limits.max_held_request_bytes:
+            status, code = 429, ErrorCode.RATE_LIMITED
+            reason = f"Requests in flight on this socket hold more than {limits.max_held_request_bytes} bytes"
+        else:
+            return None
+        return EnvelopeFault(status, code, reason, create.event_id)
+
+    def _refuse(self, fault: EnvelopeFault, create: UniversalCreate | None, now: float) -> None:
+        """Answer a message that does not become a request."""
+        log_id = self.core.new_id(now)
+        event_id = fault.event_id or self.core.new_id(now)
+        self.send_frame(refusal(event_id, log_id, fault.status, fault.code, fault.message, strict=self.gateway.strict))
+        tally = self.tally(event_id, log_id, now)
+        if create is None:
+            record = tally.record(Outcome.REFUSED, fault.status, fault.message, now=now)
+        else:
+            step = create.steps[0]
+            record = tally.record(
+                Outcome.REFUSED,
+                fault.status,
+                fault.message,
+                now=now,
+                provider=step.provider,
+                endpoint=step.endpoint,
+                request_bytes=len(step.query),
+            )
+        self.core.journal(record)
+
+    # ---- turns -----------------------------------------------------------------------------------------------------
+
+    def enqueue(self, request: UniversalRequest) -> None:
+        """Let a request advance when its turn comes."""
+        if not request.queued:
+            request.queued = True
+            self._ready.append(request)
+        if not self._session.shut:
+            self.core.schedule(self._session)
+
+    def advance(self, now: float) -> None:
+        """Let requests move a frame each, round robin, within one quantum and while the client can take it."""
+        for _ in range(_ADVANCES_PER_QUANTUM):
+            if not self._ready or self._session.shut:
+                return
+            request = self._ready.popleft()
+            if self._must_wait(request):
+                self._parked.append(request)
+            elif request.state is not RequestState.ENDED and request.advance(now):
+                self._ready.append(request)
+            else:
+                request.queued = False
+
+    def _must_wait(self, request: UniversalRequest) -> bool:
+        if request.state is not RequestState.COLLECTING:
+            return False
+        if self.buffered_bytes < self.core.config.limits.max_buffered_response_bytes:
+            return False
+        if self._collector is None:
+            self._collector = request
+        return self._collector is not request
+
+    # ---- what requests need ----------------------------------------------------------------------------------------
+
+    def send_frame(self, chunks: list[bytes]) -> None:
+        """Send one message to the client."""
+        self._session.send_text(chunks)
+
+    def tally(self, event_id: str, log_id: str, now: float) -> Tally:
+        """Return a fresh tally for one request of this socket."""
+        return Tally(
+            event_id=event_id,
+            log_id=log_id,
+            account=self._account,
+            gateway=self.gateway.gateway_id,
+            peer=self._session.peer,
+            now=now,
+        )
+
+    def request_ended(self, request: UniversalRequest) -> None:
+        """Forget a request; the last one of a draining gateway closes the socket."""
+        self._in_flight.discard(request)
+        self._held_bytes -= request.held_bytes
+        same_id = self._by_event_id[request.event_id]
+        same_id.remove(request)
+        if not same_id:
+            del self._by_event_id[request.event_id]
+        if self._collector is request:
+            self._collector = None
+        if self._parked and self._collector is None:
+            self._ready.extend(self._parked)
+            self._parked.clear()
+            self.core.schedule(self._session)
+        if self.core.draining and not self._in_flight:
+            self._session.close()
+
+    def cancel_all(self, now: float) -> None:
+        """Give up every request: the socket has ended."""
+        for request in list(self._in_flight):
+            request.cancel(now, tell=False)
+        self._ready.clear()
+        self._parked.clear()
+
+    def crash(self, now: float) -> None:
+        """End the session: a bug in one request leaves the state of its socket unknown."""
+        self._session.crash(now)

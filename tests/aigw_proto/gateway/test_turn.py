@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aigw_proto._effects import CloseHow, CloseLink, Effect, EndSending, SendBytes, SetReading
+from aigw_proto._kinds import LinkId
+from aigw_proto.gateway._turn import Deadlines, Turn
+
+A, B = LinkId(2), LinkId(4)
+
+
+def drain(turn: Turn) -> list[Effect]:
+    turn.finish()
+    effects: list[Effect] = []
+    while (effect := turn.poll()) is not None:
+        effects.append(effect)
+    assert turn.drained
+    return effects
+
+
+def test_sends_of_a_turn_are_one_effect_per_link() -> None:
+    turn = Turn()
+    assert turn.send(A, [b"a", b"", b"b"]) == 2
+    turn.send(B, [b"c"])
+    turn.send(A, [b"d"])
+    assert turn.send(A, [b""]) == 0
+    assert turn.sent_bytes == 4
+    assert drain(turn) == [SendBytes(A, [b"a", b"b", b"d"]), SendBytes(B, [b"c"])]
+    turn.send(A, [b"e"])
+    assert drain(turn) == [SendBytes(A, [b"e"])]
+
+
+def test_closing_comes_after_what_was_sent() -> None:
+    turn = Turn()
+    turn.send(A, [b"a"])
+    turn.end_sending(A)
+    turn.close(A, CloseHow.FLUSH)
+    assert drain(turn) == [SendBytes(A, [b"a"]), EndSending(A), CloseLink(A, CloseHow.FLUSH)]
+
+
+def test_only_changes_of_reading_are_effects() -> None:
+    turn = Turn()
+    turn.set_reading(A, True)
+    assert drain(turn) == []
+    turn.set_reading(A, False)
+    turn.set_reading(A, True)
+    assert drain(turn) == []
+    turn.set_reading(A, False)
+    assert drain(turn) == [SetReading(A, False)]
+    turn.set_reading(A, False)
+    assert drain(turn) == []
+    turn.set_reading(A, True)
+    assert drain(turn) == [SetReading(A, True)]
+
+
+def test_a_closed_link_is_not_switched() -> None:
+    turn = Turn()
+    turn.set_reading(A, False)
+    turn.close(A, CloseHow.ABORT)
+    assert drain(turn) == [CloseLink(A, CloseHow.ABORT)]
+
+
+class Owner:
+    def __init__(self, deadline: float | None) -> None:
+        self.deadline = deadline
+        self.scheduled: float | None = None
+
+    def next_timeout(self) -> float | None:
+        return self.deadline
+
+    def handle_timeout(self, now: float) -> None:
+        self.deadline = None
+
+    def crash(self, now: float) -> None:
+        self.deadline = None
+
+
+def test_the_earliest_owner_comes_first_and_once() -> None:
+    deadlines = Deadlines()
+    late, early, never = Owner(9.0), Owner(3.0), Owner(None)
+    for owner in (late, early, never):
+        deadlines.touch(owner)
+    assert deadlines.earliest() == 3.0
+    assert deadlines.pop_due(2.9) is None
+    assert deadlines.pop_due(3.0) is early
+    early.handle_timeout(3.0)
+    deadlines.touch(early)
+    assert deadlines.pop_due(3.0) is None
+    assert deadlines.earliest() == 9.0
+
+
+def test_a_deadline_that_moved_later_is_looked_at_again() -> None:
+    deadlines = Deadlines()
+    owner = Owner(3.0)
+    deadlines.touch(owner)
+    owner.deadline = 8.0
+    deadlines.touch(owner)
+    assert deadlines.pop_due(5.0) is None
+    assert deadlines.earliest() == 8.0
+    assert deadlines.pop_due(8.0) is owner
+
+
+def test_a_deadline_that_moved_earlier_counts() -> None:
+    deadlines = Deadlines()
+    owner = Owner(8.0)
+    deadlines.touch(owner)
+    owner.deadline = 3.0
+    deadlines.touch(owner)
+    assert deadlines.earliest() == 3.0
+    assert deadlines.pop_due(3.0) is owner
+    deadlines.touch(owner)
+    assert deadlines.pop_due(3.0) is owner
+    owner.deadline = None
+    assert deadlines.earliest() is None
+
+
+def test_forgotten_owners_are_not_kept() -> None:
+    deadlines = Deadlines()
+    owners = [Owner(float(n)) for n in range(1000)]
+    for owner in owners:
+        deadlines.touch(owner)
+    for owner in owners[10:]:
+        owner.deadline = None
+        deadlines.forget(owner)
+    deadlines.forget(owners[-1])
+    assert len(deadlines._heap) < 200
+    assert deadlines.earliest() == 0.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.none() | st.integers(0, 20), st.booleans()), max_size=300))
+def test_every_due_owner_comes_up_and_no_other(steps: list[tuple[int, int | None, bool]]) -> None:
+    deadlines = Deadlines()
+    owners = [Owner(None) for _ in range(6)]
+    now = 0.0
+    for index, delay, ended in steps:
+        owner = owners[index]
+        owner.deadline = None if delay is None else now + delay
+        if ended:
+            owner.deadline = None
+            deadlines.forget(owner)
+        else:
+            deadlines.touch(owner)
+        now += 1.0
+        due = {id(each) for each in owners if each.deadline is not None and each.deadline <= now}
+        seen: set[int] = set()
+        while (popped := deadlines.pop_due(now)) is not None:
+            assert popped.next_timeout() is not None
+            seen.add(id(popped))
+            popped.handle_timeout(now)
+            deadlines.touch(popped)
+        assert seen == due
+        alive = [each.deadline for each in owners if each.deadline is not None]
+        earliest = deadlines.earliest()
+        if alive:
+            assert earliest is not None
+            assert now < earliest <= min(alive)
