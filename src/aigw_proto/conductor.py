@@ -9,7 +9,7 @@ Three promises hold for every driver because they are kept here and not there:
 * Nothing is fed for a link after its `CloseLink`, not even what was queued before it.
 * A call runs a bounded number of turns. The rest waits for the timer, which is then armed for now, so that an engine
   that keeps itself busy cannot keep the driver from its sockets.
-* After `Drained`, or after the engine raised, the engine is never called again.
+* After `Drained`, or after it raised, the engine is never called again.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Conductor(Generic[InputT]):
 
     @property
     def ended(self) -> bool:
-        """True after `Drained` or an exception from the engine: whatever is fed from then on is dropped."""
+        """True after `Drained`, `stop()` or an exception from the engine: whatever is fed from then on is dropped."""
         return self._ended
 
     def new_link(self) -> LinkId:
@@ -134,6 +134,10 @@ class Conductor(Generic[InputT]):
     def start(self) -> None:
         """Arm the timer for an engine that has deadlines before its first input."""
         self.wake()
+
+    def stop(self) -> None:
+        """Never call the engine again: the driver has ended for a reason of its own."""
+        self._ended = True
 
     def _run(self) -> None:
         queue = self._queue

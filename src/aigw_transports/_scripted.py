@@ -85,7 +85,7 @@ class Peer:
 
     @property
     def received(self) -> bytes:
-        """All that was read and not taken with `take()`. For long streams look at `received_bytes`, or use `on_data`."""
+        """All that was read and not taken with `take()`; for long streams see `received_bytes` and `on_data`."""
         if len(self._received) > 1:
             self._received = [b"".join(self._received)]
         return self._received[0] if self._received else b""
