@@ -86,7 +86,7 @@ class SseDecoder:
         self._deliver_unterminated = deliver_unterminated
         self._chunks: deque[bytes] = deque()
         self._buffer = b""
-        self._position = 0
+        self._position: int = 0
         self._partial = bytearray()
         self._start: bytes | None = b""  # the first bytes while they may still become a byte order mark
         self._after_cr = False
