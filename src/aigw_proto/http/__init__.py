@@ -11,17 +11,34 @@ from ._events import (
     Response,
     StreamEnded,
 )
+from ._eventstream import (
+    EventStreamDecoder,
+    EventStreamEvent,
+    EventStreamFailed,
+    EventStreamHeader,
+    EventStreamMessage,
+)
 from ._h1 import H1Connection
+from ._ndjson import JsonLine, NdjsonDecoder, NdjsonEvent, NdjsonFailed
 from ._sse import ServerSentEvent, SseDecoder, SseEvent, SseFailed
 
 __all__ = [
     "BodyPiece",
     "EndOfMessage",
+    "EventStreamDecoder",
+    "EventStreamEvent",
+    "EventStreamFailed",
+    "EventStreamHeader",
+    "EventStreamMessage",
     "Failed",
     "H1Connection",
     "Headers",
     "HttpEvent",
     "InformationalResponse",
+    "JsonLine",
+    "NdjsonDecoder",
+    "NdjsonEvent",
+    "NdjsonFailed",
     "Request",
     "Response",
     "ServerSentEvent",
