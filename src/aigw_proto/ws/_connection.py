@@ -1,11 +1,10 @@
 """A WebSocket connection after its opening handshake, either role (RFC 6455 sections 5 to 8).
 
-What arrives passes through three parts, each asked for one thing at a time: the frame decoder (`_codec`) gives
-payloads, the assembly (`_assembly`) makes messages or pieces of them, and this file answers what needs an answer: a
-ping gets its pong, a Close gets its Close, a violation gets the Close that says so. State moves only as `next_event()`
-returns, along the table in `_state`; so whatever was valid before a violation is delivered before it, and a caller that
-does not pull takes no more work. What is to be sent waits in the sender (`_sender`), time is the watchdog's
-(`_watchdog`).
+A connection has two halves and a watchdog. The receiving half (`_receiver`) turns bytes into messages and is asked for
+one thing at a time; the sending half (`_sender`) holds what waits to be sent; the watchdog keeps the deadline. This
+file couples them: a ping gets its pong, a Close gets its Close, a violation gets the Close that says so. State moves
+only as `next_event()` returns, along the table in `_state`; so whatever was valid before a violation is delivered
+before it, and a caller that does not pull takes no more work.
 
 Two decisions where the RFC leaves room. A peer found dead (no sign of life after a ping) gets no Close frame: section
 7.1.7 exempts a peer that cannot receive it, and `Failed` says 1006, which never stands in a frame. And after our own
@@ -14,63 +13,26 @@ Close pings are still answered (section 5.5.2 excuses only who *received* a Clos
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from .._errors import CloseCode, LocalProtocolError
 from .._kinds import Role, Signal
 from .._limits import WebSocketLimits
-from ._assembly import Assembly, decode_text
-from ._close import close_payload, is_sendable_code, read_close
-from ._codec import FrameDecoder
+from ._close import close_payload, is_sendable_code
 from ._deflate import DeflateParameters, Deflater, Inflater
-from ._events import (
-    BinaryMessage,
-    Closed,
-    Delivery,
-    Failed,
-    MessagePiece,
-    Opcode,
-    Ping,
-    Pong,
-    TextMessage,
-    WebSocketEvent,
-)
-from ._sender import Sender
+from ._events import Closed, Delivery, Failed, Opcode, Ping, WebSocketEvent
+from ._receiver import PeerClose, Receiver, ReceivingHalf
+from ._sender import Sender, SendingHalf
 from ._state import AT_ONCE, TRANSITIONS, ConnectionState, Trigger
 from ._violation import Violation
 from ._watchdog import Expiry, Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from .._entropy import Entropy
 
 __all__ = ["WSConnection"]
-
-
-def _whole_text(payload: bytes) -> TextMessage:
-    return TextMessage(decode_text(payload))
-
-
-def _whole_text_piece(payload: bytes) -> MessagePiece:
-    return MessagePiece(Opcode.TEXT, payload, True, True)
-
-
-def _checked_text_piece(payload: bytes) -> MessagePiece:
-    decode_text(payload)
-    return MessagePiece(Opcode.TEXT, payload, True, True)
-
-
-def _whole_binary_piece(payload: bytes) -> MessagePiece:
-    return MessagePiece(Opcode.BINARY, payload, True, True)
-
-
-# What becomes of an uncompressed message of one frame that came in one read, by first octet: no assembly needed.
-_DIRECT: Final[Mapping[Delivery, Mapping[int, Callable[[bytes], WebSocketEvent]]]] = {
-    Delivery.MESSAGES: {0x81: _whole_text, 0x82: BinaryMessage},
-    Delivery.PIECES: {0x81: _checked_text_piece, 0x82: _whole_binary_piece},
-    Delivery.RELAY: {0x81: _whole_text_piece, 0x82: _whole_binary_piece},
-}
 
 
 class WSConnection:
@@ -81,12 +43,9 @@ class WSConnection:
     """
 
     __slots__ = (
-        "_assembly",
-        "_decoder",
-        "_direct",
         "_eof",
-        "_inflater",
         "_peer_close",
+        "_receiver",
         "_receiving",
         "_role",
         "_sender",
@@ -116,6 +75,23 @@ class WSConnection:
             raise LocalProtocolError("a client needs entropy for its mask keys")
         self._role = role
         self._state = ConnectionState.OPEN
+        self._receiver, self._sender = self._make_halves(role, limits, entropy, deflate, delivery)
+        self._receiving = True
+        self._unread = False  # something may still be pulled
+        self._eof = False
+        self._peer_close: PeerClose | None = None
+        self._terminal: Closed | Failed | None = None  # to be returned by next_event()
+        self._watchdog = Watchdog(limits, now)
+
+    def _make_halves(
+        self,
+        role: Role,
+        limits: WebSocketLimits,
+        entropy: Entropy | None,
+        deflate: DeflateParameters | None,
+        delivery: Delivery,
+    ) -> tuple[ReceivingHalf, SendingHalf]:
+        server = role is Role.SERVER
         deflater: Deflater | None = None
         inflater: Inflater | None = None
         if deflate is not None:
@@ -125,29 +101,14 @@ class WSConnection:
                 ours, theirs = theirs, ours
             deflater = Deflater(window_bits=ours[0], no_context_takeover=ours[1])
             inflater = Inflater(window_bits=theirs[0], no_context_takeover=theirs[1])
-        self._sender = Sender(
-            entropy=None if server else entropy,
-            deflater=deflater,
-            max_control_bytes=limits.max_pending_control_bytes,
+        return (
+            Receiver(masked=server, limits=limits, inflater=inflater, delivery=delivery),
+            Sender(
+                entropy=None if server else entropy,
+                deflater=deflater,
+                max_control_bytes=limits.max_pending_control_bytes,
+            ),
         )
-        assembles = delivery is Delivery.MESSAGES
-        self._decoder = FrameDecoder(
-            masked=server,
-            compressed=deflate is not None,
-            max_frame_bytes=limits.max_frame_bytes,
-            max_message_bytes=limits.max_message_bytes if assembles else (1 << 63) - 1,
-            max_fragments=limits.max_fragments,
-            piece_bytes=limits.piece_bytes,
-        )
-        self._assembly = Assembly(delivery, limits, inflater)
-        self._inflater = inflater
-        self._direct = _DIRECT[delivery]
-        self._receiving = True
-        self._unread = False
-        self._eof = False
-        self._peer_close: tuple[int, str] | None = None
-        self._terminal: Closed | Failed | None = None
-        self._watchdog = Watchdog(limits, now)
 
     @property
     def state(self) -> ConnectionState:
@@ -161,7 +122,7 @@ class WSConnection:
         self._watchdog.heard(now)
         if data and self._receiving and not self._eof:
             self._unread = True
-            self._decoder.feed(data)
+            self._receiver.feed(data)
 
     def receive_eof(self, now: float) -> None:
         """Note that the peer will send no more bytes; idempotent. What came before is still delivered."""
@@ -177,47 +138,24 @@ class WSConnection:
         """Return the next thing that happened, or `Signal.NEED_DATA`. Never raises for a peer's bytes."""
         if not self._receiving:
             return self._next_terminal()
-        decoder = self._decoder
-        inflater = self._inflater
         try:
-            while True:
-                if inflater is not None and inflater.busy:
-                    event = self._assembly.more()
-                    if event is not None:
-                        return event
-                payload = decoder.decode()
-                if payload is None:
-                    break
-                head = decoder.head
-                if decoder.whole:
-                    direct = self._direct.get(head)
-                    if direct is not None:
-                        return direct(payload)
-                    if head & 0x08:
-                        return self._receive_control(head & 0x0F, payload)
-                    event = self._assembly.add(head, payload, first=True, last=True)
-                else:
-                    event = self._assembly.add(head, payload, first=decoder.first, last=decoder.last)
-                if event is not None:
-                    return event
+            received = self._receiver.next()
         except Violation as violation:
             return self._give_up(violation.code, violation.reason)
-        self._unread = False
-        return self._stream_ended() if self._eof else Signal.NEED_DATA
+        if received is None:
+            self._unread = False
+            return self._stream_ended() if self._eof else Signal.NEED_DATA
+        if isinstance(received, PeerClose):
+            return self._receive_close(received)
+        if isinstance(received, Ping):
+            self._sender.answer_ping(received.data)
+        return received
 
-    def _receive_control(self, opcode: int, payload: bytes) -> WebSocketEvent | Signal:
-        if opcode == Opcode.PING:
-            self._sender.answer_ping(payload)
-            return Ping(payload)
-        if opcode == Opcode.PONG:
-            return Pong(payload)
-        return self._receive_close(payload)
-
-    def _receive_close(self, payload: bytes) -> WebSocketEvent | Signal:
-        code, reason = read_close(payload)
+    def _receive_close(self, close: PeerClose) -> WebSocketEvent | Signal:
         if self._state is ConnectionState.OPEN:
-            self._sender.close(payload[:2])
-        self._peer_close = (code, reason)
+            code = None if close.code == CloseCode.NO_STATUS_RECEIVED else close.code
+            self._sender.close(close_payload(code, ""))
+        self._peer_close = close
         self._move(Trigger.RECEIVE_CLOSE)
         self._stop_receiving()
         if AT_ONCE[self._role].get(self._state) is Trigger.STREAM_ENDS:
@@ -242,7 +180,7 @@ class WSConnection:
         self._watchdog.stop()
         if self._peer_close is None:
             return Closed(int(CloseCode.ABNORMAL_CLOSURE), "", clean=False)
-        return Closed(*self._peer_close, clean=True)
+        return Closed(self._peer_close.code, self._peer_close.reason, clean=True)
 
     def _give_up(self, code: int, reason: str) -> Failed:
         """Fail the connection (section 7.1.7), with a Close unless one was sent or the peer cannot receive it."""
@@ -256,8 +194,7 @@ class WSConnection:
     def _stop_receiving(self) -> None:
         self._receiving = False
         self._unread = False
-        self._decoder.discard()
-        self._assembly.discard()
+        self._receiver.discard()
 
     def _move(self, trigger: Trigger) -> None:
         self._state = TRANSITIONS[self._state][trigger]

@@ -9,7 +9,7 @@ The caller decides how much it sends; a peer's pings do not. Their pongs are cou
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .._errors import LocalProtocolError
 from ._codec import encode_frame, encode_header
@@ -21,13 +21,45 @@ if TYPE_CHECKING:
     from .._entropy import Entropy
     from ._deflate import Deflater
 
-__all__ = ["Sender"]
+__all__ = ["Sender", "SendingHalf"]
 
 _FIN = 0x80
 _COMPRESSED = 0x40  # RSV1 (RFC 7692 section 6)
 _CLOSE = _FIN | Opcode.CLOSE
 _PONG = _FIN | Opcode.PONG
 _JOIN_BYTES = 4096  # up to here one buffer with its header is cheaper than two; above, copying is dearer
+
+
+class SendingHalf(Protocol):
+    """What a connection wants from whoever writes frames for it. It asks only for what its state allows."""
+
+    def message(self, opcode: Opcode, payload: bytes) -> None:
+        """Queue a message in one frame. Raises LocalProtocolError within a fragmented message."""
+        ...
+
+    def text_chunks(self, chunks: Sequence[bytes]) -> None:
+        """Queue a text message in one frame from several buffers. Raises likewise."""
+        ...
+
+    def piece(self, opcode: Opcode, data: bytes, *, finished: bool) -> None:
+        """Queue a fragment. Raises LocalProtocolError for an opcode that does not fit."""
+        ...
+
+    def control(self, opcode: Opcode, payload: bytes) -> None:
+        """Queue a ping or pong of the caller's. Raises LocalProtocolError beyond 125 bytes."""
+        ...
+
+    def answer_ping(self, payload: bytes) -> None:
+        """Queue the pong for a ping, or remember it when too many wait."""
+        ...
+
+    def close(self, payload: bytes) -> None:
+        """Queue a Close."""
+        ...
+
+    def take(self) -> list[bytes]:
+        """Move out everything that waits, in order."""
+        ...
 
 
 class Sender:
