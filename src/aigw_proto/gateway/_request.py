@@ -400,7 +400,7 @@ class UniversalRequest:
                 frames=self._frames.count,
             )
             self._core.journal(entry)
-        self._universal.request_ended(self)
+        self._universal.request_ended(self, now)
 
     def _let_go(self, now: float, *, finished: bool) -> None:
         """Return the connection to the pool after a finished exchange, or drop it in the middle of one."""

@@ -133,7 +133,7 @@ class Session:
             if self._http.idle:
                 self._end(now, CloseHow.FLUSH)
         elif self._universal is None or not self._universal.busy:
-            self.close()
+            self.close(now)
 
     def end_now(self, now: float) -> None:
         """Give up what is under way and close with 1001."""
@@ -141,7 +141,7 @@ class Session:
         if self._state is SessionState.HTTP:
             self._end(now, CloseHow.FLUSH)
         else:
-            self.close()
+            self.close(now)
 
     # ---- time ------------------------------------------------------------------------------------------------------
 
@@ -289,6 +289,7 @@ class Session:
             self._flush()
             self._end(now, CloseHow.FLUSH if event.clean else CloseHow.ABORT)
         elif isinstance(event, WebSocketFailed):
+            details: dict[str, str | int | float | bool | None]
             details = {"peer": self.peer, "code": event.code, "reason": event.reason}
             self.core.log(LogLevel.INFO, "client connection failed", details)
             if event.code == CloseCode.ABNORMAL_CLOSURE:
@@ -302,10 +303,10 @@ class Session:
         if self._universal is not None:
             self._universal.cancel_all(now)
 
-    def close(self) -> None:
+    def close(self, now: float) -> None:
         """Start the closing handshake with 1001, unless one has begun."""
         if self._ws is not None and self._state is SessionState.UNIVERSAL:
-            self._ws.send_close(CloseCode.GOING_AWAY, _SHUTTING_DOWN)
+            self._ws.send_close(CloseCode.GOING_AWAY, _SHUTTING_DOWN, now=now)
             self._flush()
             self._move(SessionTrigger.CLOSE)
 

@@ -188,7 +188,7 @@ class Universal:
             now=now,
         )
 
-    def request_ended(self, request: UniversalRequest) -> None:
+    def request_ended(self, request: UniversalRequest, now: float) -> None:
         """Forget a request; the last one of a draining gateway closes the socket."""
         self._in_flight.discard(request)
         self._held_bytes -= request.held_bytes
@@ -203,7 +203,7 @@ class Universal:
             self._parked.clear()
             self.core.schedule(self._session)
         if self.core.draining and not self._in_flight:
-            self._session.close()
+            self._session.close(now)
 
     def cancel_all(self, now: float) -> None:
         """Give up every request: the socket has ended."""
