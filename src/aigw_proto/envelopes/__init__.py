@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._answers import parse_server_message
 from ._errors import ErrorCode, gateway_error
-from ._fields import encode_headers
+from ._fields import clean_value, encode_headers
 from ._messages import (
     Backoff,
     ClientMessage,
@@ -39,6 +39,7 @@ __all__ = [
     "StreamPrinter",
     "UniversalCancel",
     "UniversalCreate",
+    "clean_value",
     "encode_headers",
     "gateway_error",
     "is_json",

@@ -66,6 +66,8 @@ def parse_server_message(text: str | bytes) -> ServerMessage | EnvelopeFault:
         return _read(data, None)
     except UnicodeEncodeError:
         return _fault(ErrorCode.INVALID_JSON, "message: expected text without surrogates")
+    except UnicodeDecodeError:
+        return _fault(ErrorCode.INVALID_JSON, "message: expected UTF-8")
     except RecursionError:
         return _fault(ErrorCode.INVALID_JSON, "message: nested too deeply")
 
@@ -95,7 +97,7 @@ def _unreadable(
     retry = LoneSurrogates.hide(data) if hidden is None else None
     if retry is not None:
         return _read(retry.data, retry)
-    return _fault(ErrorCode.INVALID_JSON, f"message: not valid JSON: {error}")
+    return _fault(ErrorCode.INVALID_JSON, f"message: expected JSON: {error}")
 
 
 def _frame(kind: str, metadata: _Metadata, response: bytes | None) -> ServerMessage | EnvelopeFault:

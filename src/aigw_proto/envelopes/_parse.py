@@ -75,7 +75,7 @@ def parse_client_message(
     """Read one message of a client. Bytes must be UTF-8 already. Never raises for what a message holds.
 
     A single step's own `eventId` goes before the one beside it; with an array of steps it is the other way round,
-    then the first step that has one counts.
+    then the first step that has one counts; at last the header `cf-aig-event-id` of a step.
     """
     return _Reader(max_steps, max_event_id_bytes).read(text)
 
@@ -109,6 +109,8 @@ class _Reader:
         except RecursionError:
             event_id = None if message is None else self._recover_event_id(message)
             return EnvelopeFault(400, ErrorCode.INVALID_JSON, "message: nested too deeply", event_id)
+        except UnicodeDecodeError:  # of bytes; what was skipped at first is only now looked at
+            return EnvelopeFault(400, ErrorCode.INVALID_JSON, "message: expected UTF-8")
 
     def _decode(self, text: str | bytes) -> _Message:
         try:
@@ -123,10 +125,11 @@ class _Reader:
                 if self._hidden is None:
                     raise
                 return _MESSAGE.decode(self._hidden.data)
-        except msgspec.ValidationError as error:
-            raise _FaultError(f"message: {_lower(error)}") from None
+        except msgspec.ValidationError:
+            kind = kind_of(data.lstrip())
+            raise _FaultError(f"message: expected an object, got {kind}", ErrorCode.INVALID_JSON) from None
         except msgspec.DecodeError as error:
-            raise _FaultError(f"message: not valid JSON: {_lower(error)}", ErrorCode.INVALID_JSON) from None
+            raise _FaultError(f"message: expected JSON: {error}", ErrorCode.INVALID_JSON) from None
 
     def _read_message(self, message: _Message) -> ClientMessage:
         kind = self._string(message.type, "type", ErrorCode.UNKNOWN_TYPE)
@@ -196,7 +199,7 @@ class _Reader:
         if self._hidden is not None:
             query = self._hidden.restore(query)
         forwarded = tuple([field for field in headers.items() if is_forwarded(field[0])])
-        header_id = headers.get("cf-aig-event-id")
+        header_id = headers.get("cf-aig-event-id") or None
         if header_id is not None:
             self._check_event_id(header_id, f"{path}.headers.cf-aig-event-id")
         return Step(provider, endpoint, forwarded, query, settings), header_id
@@ -231,11 +234,12 @@ class _Reader:
         return merge_settings(config, settings)
 
     def _event_id(self, raw: _Slice, path: str) -> str | None:
+        """Return an event id; None when there is none, which an empty one counts as."""
         if not _is_given(raw):
             return None
         event_id = self._string(raw, path)
         self._check_event_id(event_id, path)
-        return event_id
+        return event_id or None
 
     def _check_event_id(self, event_id: str, path: str) -> None:
         if len(event_id) > self._max_event_id_bytes or len(event_id.encode()) > self._max_event_id_bytes:
@@ -288,8 +292,3 @@ class _Reader:
 def _is_given(raw: _Slice) -> TypeGuard[msgspec.Raw]:
     """Tell whether a field is there; null means the same as absent, programs print unset options so."""
     return raw is not msgspec.UNSET and kind_of(raw) != "null"
-
-
-def _lower(error: Exception) -> str:
-    text = str(error)
-    return text[:1].lower() + text[1:]

@@ -36,27 +36,27 @@ class Target:
 
 
 def join_target(provider: Provider, endpoint: str, *, account: str) -> Target | str:
-    """Join an endpoint, with its query string, to a provider's address; a string says what is wrong.
+    """Join an endpoint, with its query string, to a provider's address; a string says what is wrong with it.
 
     `account` is the account in the gateway's URL, which some addresses contain.
     """
     if _FORBIDDEN.search(endpoint):
-        return "endpoint: expected a path without spaces, control characters, backslashes and fragments"
+        return "expected a path without spaces, control characters, backslashes and fragments"
     if _ABSOLUTE.match(endpoint):
-        return "endpoint: expected a path below the provider's address, got a URL"
+        return "expected a path below the provider's address, got a URL"
     if not endpoint.isascii():
         try:
             endpoint = urllib.parse.quote(endpoint, safe=_KEEP)
         except UnicodeEncodeError:
-            return "endpoint: expected text without surrogates"
+            return "expected text without surrogates"
     path, mark, query = endpoint.partition("?")
     path = path.lstrip("/")  # a leading slash is tolerated; two would look like the beginning of a host
     if any(is_dot_segment(segment) for segment in path.split("/")):
-        return "endpoint: expected a path without dot segments"
+        return "expected a path without dot segments"
     base = provider.base.path
     if "{account}" in base:
         if is_dot_segment(account):
-            return "account: expected a name without dot segments"
+            return "expected an account without dot segments"
         base = base.replace("{account}", urllib.parse.quote(account.encode("utf-8", "replace"), safe=""))
     if provider.path_rule is PathRule.WORKERS_AI:
         path = _workers_ai_path(path)
