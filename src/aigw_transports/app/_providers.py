@@ -45,7 +45,7 @@ def _read_override(table: ProviderTable, parent: Table, slug: str, warnings: lis
     tls_ca = _read_tls_ca(entry)
     entry.finish()
     if table.find(slug) is None:
-        hint = suggestion(slug, table.slugs) or f": one of {', '.join(table.slugs)}"
+        hint = suggestion(slug, table.slugs) or f"; one of {', '.join(table.slugs)}"
         parent.add(slug, f"expected the name of a built-in provider{hint}; your own go into [custom_provider.NAME]")
         return table
     if base is not None and not base.is_secure and not is_private_host(base.host):

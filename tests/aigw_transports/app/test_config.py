@@ -131,13 +131,13 @@ def test_all_problems_at_once() -> None:
     found = problems(
         '[server]\nport = "x"\nhots = "h"\n[[gateway]]\nid = 1\n[provider.opnai]\n[limits]\nmax_links = 0\n'
     )
+    own = "your own go into [custom_provider.NAME]"
     assert found == [
         "server.port: expected an integer from 0 to 65535, got a string",
         'server.hots: unknown key; did you mean "host"?',
         "gateway[0].id: expected a string, got an integer",
         "gateway[0].tokens: is missing; expected at least one secret, or authentication = false",
-        'provider.opnai: expected the name of a built-in provider; did you mean "openai"?; '
-        "your own go into [custom_provider.NAME]",
+        f'provider.opnai: expected the name of a built-in provider; did you mean "openai"?; {own}',
         "limits.max_links: expected an integer, at least 1, got 0",
     ]
 

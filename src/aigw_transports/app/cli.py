@@ -1,0 +1,231 @@
+"""The command line: `aigw serve`, `aigw mock`, `aigw call`, `aigw demo`.
+
+This file reads arguments and turns what goes wrong into one line and an exit status: 0 for success, 1 when something
+could not be done, 2 when the command line or the configuration is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aigw_proto.mock import MockFault, parse_fault
+
+from . import config
+from ._demo import run_demo
+from ._serve import StartError, run_mock, run_serve
+from .log import make_log
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["build_parser", "main"]
+
+_SERVE_EXAMPLES = """\
+examples:
+  aigw serve
+      Try it out: gateway "default" on ws://127.0.0.1:8787, no token needed, a fake
+      provider inside the process answers for every provider.
+
+  aigw serve --config aigw.toml
+      The real thing: gateways, tokens, keys and limits come from the file.
+
+  aigw serve --config aigw.toml --check
+      Check the file, report every problem in it, start nothing.
+
+  aigw serve --config aigw.toml --mock --port 0
+      The file's gateways and tokens, but the fake provider answers; on a free port,
+      which the line "listening on ..." names.
+
+a small aigw.toml:
+  [[gateway]]
+  id = "my-gateway"
+  tokens = ["env:AIGW_TOKEN"]                    # or file:PATH, or the token itself
+  keys.openai = { default = "env:OPENAI_API_KEY" }
+
+SIGTERM or SIGINT (Ctrl-C) stops it: no new work is taken, running requests finish
+within the drain time. A second signal stops it at once.
+"""
+_MOCK_EXAMPLES = """\
+examples:
+  aigw mock --port 9000
+      Answers like OpenAI, Anthropic, Gemini, Workers AI and others, by the path.
+
+  aigw mock --port 9000 --chunk-delay 0.05
+      Streams take their time.
+
+  aigw mock --fault status=429,retry_after=2,times=1
+      The first request fails.
+
+A request can ask for its own fault with the header "x-aigw-mock: SPEC". Items of SPEC:
+  status=N retry_after=S first_byte_delay=S chunk_delay=S chunks=N stall_after=N
+  cut_after=N cut_before reset malformed=N torn huge=BYTES content_type=X lying_length=N
+  bad_chunking bad_status_line endless_header endless_line endless_json gzip close
+  early_close_idle=S times=N
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="aigw",
+        description="An AI gateway that speaks WebSocket first: many AI requests, any HTTP provider, one socket.",
+        epilog='"aigw COMMAND --help" explains a command, with examples. Begin with "aigw demo".',
+    )
+    parser.add_argument("--version", action="version", version=f"aigw {importlib.metadata.version('aigw')}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_serve(commands)
+    _add_mock(commands)
+    demo = commands.add_parser(
+        "demo",
+        help="show several requests at once on one WebSocket",
+        description="Start a gateway and a fake provider on loopback, run several requests at once on one WebSocket, "
+        "and print every frame as it arrives. Needs no key and no network; ends after a few seconds.",
+    )
+    demo.set_defaults(run=lambda _: run_demo(sys.stdout))
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except config.ConfigError as error:
+        return _complain(str(error), 2)
+    except StartError as error:
+        return _complain(str(error), 1)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _complain(text: str, status: int) -> int:
+    for line in text.splitlines():
+        sys.stderr.write(f"aigw: {line}\n")
+    return status
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="run the gateway",
+        description="Run the gateway. When it is ready it prints one line: listening on ws://HOST:PORT",
+        epilog=_SERVE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file; without it, a gateway to try out")
+    parser.add_argument("--check", action="store_true", help="check the configuration and start nothing")
+    parser.add_argument("--mock", action="store_true", help="let the fake provider answer for every provider")
+    parser.add_argument("--host", help="address to listen on (default: the file's, or 127.0.0.1)")
+    parser.add_argument("--port", type=_port, help="port to listen on, 0 for a free one (default: the file's, or 8787)")
+    _add_transport(parser, None)
+    parser.add_argument(
+        "--drain-seconds",
+        type=_seconds,
+        metavar="S",
+        help="how long running requests may go on after a signal (default: the file's, or 10)",
+    )
+    _add_log_format(parser)
+    parser.set_defaults(run=_serve)
+
+
+def _add_mock(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "mock",
+        help="run the fake provider alone",
+        description="Run a fake AI provider. When it is ready it prints one line: listening on http://HOST:PORT",
+        epilog=_MOCK_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=0, help="port to listen on (default: a free one)")
+    parser.add_argument("--fault", type=_fault, metavar="SPEC", help="what goes wrong with every answer")
+    parser.add_argument("--chunk-delay", type=_seconds, metavar="S", help="wait between the events of a stream")
+    _add_transport(parser, "asyncio")
+    _add_log_format(parser)
+    parser.set_defaults(run=_mock)
+
+
+def _add_transport(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument(
+        "--transport",
+        type=_transport,
+        choices=config.TRANSPORTS,
+        default=default,
+        help="what runs the sockets: asyncio and anyio are the anyio driver on asyncio, trio is the same on trio",
+    )
+
+
+def _add_log_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="form of the log on standard error: a line for people or a JSON object (default: %(default)s)",
+    )
+
+
+def _serve(options: argparse.Namespace) -> int:
+    file: Path | None = options.config
+    configuration = config.default() if file is None else config.load(file)
+    if options.check:
+        if file is None:
+            return _complain("--check needs --config FILE", 2)
+        sys.stdout.write(f"{file}: no problems\n")
+        return 0
+    base = configuration.server
+    server = config.ServerSettings(
+        host=base.host if options.host is None else options.host,
+        port=base.port if options.port is None else options.port,
+        transport=options.transport or base.transport,
+        drain_seconds=base.drain_seconds if options.drain_seconds is None else options.drain_seconds,
+        permessage_deflate=base.permessage_deflate,
+    )
+    configuration = config.Configuration(server, configuration.gateway, configuration.warnings)
+    log = make_log(options.log_format, sys.stderr)
+    for warning in configuration.warnings:
+        log.caution(warning)
+    return run_serve(configuration, log, with_mock=options.mock or file is None)
+
+
+def _mock(options: argparse.Namespace) -> int:
+    fault: MockFault | None = options.fault
+    if options.chunk_delay is not None:
+        spec = f"chunk_delay={options.chunk_delay:f}"
+        fault = _fault(spec if fault is None else f"{fault.spec},{spec}")
+    log = make_log(options.log_format, sys.stderr)
+    return run_mock(options.host, options.port, fault, options.transport, log)
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a number from 0 to 65535, got {text!r}")
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds from 0 to 3600, got {text!r}")
+    return value
+
+
+def _transport(text: str) -> str:
+    if text == "trio" and importlib.util.find_spec("trio") is None:
+        raise argparse.ArgumentTypeError("trio is not installed; install aigw[trio]")
+    return text
+
+
+def _fault(text: str) -> MockFault:
+    fault = parse_fault(text)
+    if isinstance(fault, str):
+        raise argparse.ArgumentTypeError(fault)
+    return fault
