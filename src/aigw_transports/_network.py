@@ -133,7 +133,7 @@ class End:
         self.read_bytes_per_second: float | None = None
         self._schedule = schedule
         self._faults = faults
-        self._backlog: deque[bytes] = deque()
+        self._backlog: deque[memoryview] = deque()
         self._backlog_bytes = 0
         self._reported_bytes = 0
         self._travelling_bytes = 0  # left the backlog, not yet read at the other side
@@ -154,7 +154,7 @@ class End:
         if self._broken:
             self._schedule.after(0.0, self._tell_broken)  # writing is how a paused reader learns of a reset
             return 0
-        self._backlog.extend(chunks)
+        self._backlog.extend(map(memoryview, chunks))
         self._backlog_bytes += sum(map(len, chunks))
         self._push()
         self._reported_bytes = self._backlog_bytes
@@ -218,7 +218,7 @@ class End:
     def _push(self) -> None:
         """Move bytes from the backlog into the kernel as far as there is room, and what ends the stream behind them."""
         room = self._faults.buffer_bytes - self._travelling_bytes
-        segment: list[bytes] = []
+        segment: list[memoryview] = []
         while self._backlog and room > 0:
             chunk = self._backlog.popleft()
             if len(chunk) > room:

@@ -17,19 +17,20 @@ __all__ = ["ToyEngine"]
 class ToyEngine:
     """Keeps the contract of an engine; a subclass decides in `received` and `woken` by calling the other methods.
 
-    `deadline` is the time at which `woken` is called, once, or None.
+    `deadline` is the time at which `woken` is called, once, or None; `now` is the time of the turn.
     """
 
     def __init__(self) -> None:
         """Start without links; the first `Connect` gets link 1."""
+        self.now = 0.0
         self.deadline: float | None = None
         self._effects: deque[Effect] = deque()
         self._next_link = 1
 
-    def received(self, event: Input, now: float) -> None:
+    def received(self, event: Input) -> None:
         """Override: take one input."""
 
-    def woken(self, now: float) -> None:
+    def woken(self) -> None:
         """Override: `deadline` has come and was cleared."""
 
     def connect(self, host: str, port: int, tls: TlsPolicy | None = None, alpn: tuple[str, ...] = ()) -> LinkId:
@@ -67,13 +68,15 @@ class ToyEngine:
         """See `Engine`."""
         if self._effects:
             raise RuntimeError("the effects of the turn before were not all polled")
-        self.received(event, now)
+        self.now = now
+        self.received(event)
 
     def handle_timeout(self, now: float) -> None:
         """See `Engine`."""
         if self.deadline is not None and now >= self.deadline:
             self.deadline = None
-            self.woken(now)
+            self.now = now
+            self.woken()
 
     def next_timeout(self) -> float | None:
         """See `Engine`."""
