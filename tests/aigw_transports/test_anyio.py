@@ -5,7 +5,6 @@ import socket
 from collections.abc import Callable
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from aigw_proto._inputs import Input, ShutdownRequested
