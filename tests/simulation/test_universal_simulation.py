@@ -11,13 +11,13 @@ import random
 from typing import Any
 
 import pytest
-from support.rig import Client, Rig, gateway_config
-from support.scripted import NumberedProvider
 
 from aigw_proto._effects import LogLevel
 from aigw_proto._inputs import ShutdownRequested
 from aigw_proto.testing import Checked
 from aigw_transports.memory import Faults, Host
+from support.rig import Client, Rig, gateway_config
+from support.scripted import NumberedProvider
 
 SEEDS = 320
 _GROUP = 20
@@ -35,6 +35,8 @@ class Plan:
         self.sessions = self.random.randint(1, 4)
         self.requests = self.random.randint(1, 12)
         self.misbehave = chance() < 0.5
+        smallest = min(self.client_faults.max_read_bytes, self.provider_faults.max_read_bytes)
+        self.large = smallest >= 500 and self.client_faults.torn < 0.5 and self.provider_faults.torn < 0.5
 
     def _faults(self, *, resets: bool) -> Faults:
         draw = self.random
@@ -54,8 +56,8 @@ class Plan:
         draw = self.random
         order: dict[str, Any] = {
             "tag": event_id,
-            "n": draw.choice([0, 1, 3, 20, 200]),
-            "pad": draw.choice([0, 10, 3000]),
+            "n": draw.choice([0, 1, 3, 20, 120] if self.large else [0, 1, 3, 9]),
+            "pad": draw.choice([0, 10, 3000] if self.large else [0, 10]),
             "form": draw.choice(["sse", "sse", "ndjson", "json"]),
             "odd": "é\u2028",
         }
@@ -99,13 +101,21 @@ class Run:
         client = self.draw.choice(self.clients)
         order = self.plan.order(event_id)
         query = json.dumps(order, ensure_ascii=self.draw.random() < 0.5, separators=(", ", " : "))
-        text = '{"type":"universal.create","request":{"eventId":"%s","provider":"custom-hand","endpoint":"x",' % event_id
-        text += '"headers":{},"query":%s}}' % query
+        config = '{"maxAttempts":3,"retryDelay":50}' if self.draw.random() < 0.3 else "{}"
+        request = self._step(event_id, "custom-hand", config, query)
+        if self.draw.random() < 0.2:
+            request = f"[{self._step(event_id, 'custom-gone', config, query)},{request}]"
+        text = f'{{"type":"universal.create","request":{request}}}'
         if client.ws is None or client.closed is not None or client in self.left or client.peer.broken:
             return
         client.ws.send_text(text)
         client.flush()
         self.sent[event_id] = (client, order, query.encode())
+
+    @staticmethod
+    def _step(event_id: str, provider: str, config: str, query: str) -> str:
+        head = f'"eventId":"{event_id}","provider":"{provider}","endpoint":"x","headers":{{}}'
+        return f'{{{head},"config":{config},"query":{query}}}'
 
     def _disturb(self) -> None:
         roll = self.draw.random()
@@ -141,7 +151,9 @@ class Run:
                 assert body == query, f"{event_id}: the query changed on its way"
             frames = client.of(event_id)
             if event_id in self.cancelled:
-                frames = [each for each in frames if each["metadata"].get("status") != 404 or "step" in each["metadata"]]
+                frames = [
+                    each for each in frames if each["metadata"].get("status") != 404 or "step" in each["metadata"]
+                ]
             alive = client not in self.left and client.closed is None and not client.peer.broken
             self._judge_frames(event_id, order, frames, alive=alive)
             for other in self.clients:
@@ -180,6 +192,8 @@ class Run:
         else:
             # An empty stream of lines is an empty document; everything else is an error that says what happened.
             assert status != 200 or order["n"] == 0, f"{event_id}: {frame}"
+            harmless = self.plan.provider_faults.reset == 0 and self.plan.provider_faults.refuse == 0
+            assert status == 200 or order.get("fault") or not harmless, f"{event_id}: failed for no reason: {frame}"
 
     def _judge_end(self) -> None:
         gateway = self.rig.gateway

@@ -179,7 +179,8 @@ class Rig:
         self.gateway: Host[Any] = self.world.host("gateway", self.engine, port=8787)
         self.mock: Host[Any] = self.world.host("mock", MockEngine(), port=80)
         self.providers: list[Provider] = []
-        self.listener = self.world.listen("provider", 80, on_peer=lambda peer: self.providers.append(Provider(peer)))
+        self.on_provider: Callable[[Peer], object] = lambda peer: self.providers.append(Provider(peer))
+        self.listener = self.world.listen("provider", 80, on_peer=self._accept)
 
     def client(
         self,
@@ -206,6 +207,9 @@ class Rig:
 
         self.run(whole)
         return self.providers[index]
+
+    def _accept(self, peer: Peer) -> None:
+        self.on_provider(peer)
 
     @property
     def records(self) -> list[RequestRecord]:

@@ -9,9 +9,8 @@ from aigw_proto._kinds import Role, Signal
 from aigw_proto.http import BodyPiece, EndOfMessage, H1Connection, Request, Response
 
 if TYPE_CHECKING:
-    from support.rig import Rig
-
     from aigw_transports.memory import Peer
+    from support.rig import Rig
 
 
 class NumberedProvider:
@@ -19,7 +18,7 @@ class NumberedProvider:
 
     def __init__(self, rig: Rig) -> None:
         self.bodies: dict[str, list[bytes]] = {}
-        rig.listener.on_peer = lambda peer: _Connection(self, peer) and None
+        rig.on_provider = lambda peer: _Connection(self, peer)
 
     def note(self, body: bytes) -> dict[str, Any]:
         order: dict[str, Any] = json.loads(body)
