@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aigw_proto.envelopes import _text
@@ -139,6 +139,7 @@ def test_a_string_literal_of_any_bytes(data: bytes) -> None:
 
 
 @given(st.text(alphabet=st.characters(codec=None, exclude_categories=())))
+@example("a\ud800é")
 def test_a_string_literal_of_any_text(text: str) -> None:
     expected = re.sub("[\ud800-\udfff]", "?", text)
     assert json.loads(text_literal(text)) == expected
