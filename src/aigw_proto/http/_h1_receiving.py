@@ -28,6 +28,7 @@ _MAX_INTERIM_RESPONSES = 1000  # a server that reports progress (102) for an hou
 _FORBIDDEN = re.compile(rb"[\x00\x0b\x0c]|\r(?!\n)")
 _EMPTY_LINES = re.compile(rb"(?:\r?\n)+")
 _FIRST_PRINTABLE = 0x21
+_NOT_HTTP = "this is not HTTP"
 _HTTP_VERSIONS = (b"1.1", b"1.0")
 
 
@@ -170,18 +171,20 @@ class ReceivingHalf:
                 head = head[blank.end() :]
                 if not head:
                     continue
+            if head[0] < _FIRST_PRINTABLE:
+                return self._fail(400, _NOT_HTTP)
             if _FORBIDDEN.search(head) is not None:
                 return self._fail(400, "the head holds a forbidden character")
             self._h11.receive_data(head)
             return self._take_request() if self._is_server else self._take_response()
         start = self._inbox.partial[:2]
-        if self._eof:
-            if self._is_server and not self._inbox.partial.strip(b"\r\n"):
-                return self._end(StreamEnded())
-            return self._fail(400, "the stream ended before a whole head arrived")
         if start and start[0] < _FIRST_PRINTABLE and not (self._is_server and _EMPTY_LINES.match(start + b"\n")):
-            return self._fail(400, "this is not HTTP")  # say so early: TLS to a plain port would wait for ever
-        return Signal.NEED_DATA
+            return self._fail(400, _NOT_HTTP)  # say so early: TLS to a plain port would wait for ever
+        if not self._eof:
+            return Signal.NEED_DATA
+        if self._is_server and not self._inbox.partial.strip(b"\r\n"):
+            return self._end(StreamEnded())
+        return self._fail(400, "the stream ended before a whole head arrived")
 
     def _take_request(self) -> HttpEvent:
         event = self._h11.next_event()
