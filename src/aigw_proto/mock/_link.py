@@ -41,7 +41,8 @@ class MockRecord:
 
     `outcome` is "done", "cut" (a fault ended the link), "disconnected" (the peer did), "stuck" (the peer took nothing),
     "shutdown", "failed" (a bug) or "refused" (no whole request came). `number` counts from 1, and is 0 for a request
-    that was not answered by a dialect; `sent_bytes` are those of the body; `fault` is the SPEC that was followed.
+    that was not answered by a dialect; `status` is 0 when no head was sent, or one that went past the HTTP machine;
+    `sent_bytes` are those of the body; `fault` is the SPEC that was followed.
     """
 
     number: int

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import json
-import struct
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
+from aigw_proto._kinds import Signal
+from aigw_proto.http import EventStreamDecoder, EventStreamHeader, EventStreamMessage
 from aigw_proto.mock import MockFault
 from aigw_proto.mock._replies import Reply
 
@@ -12,22 +12,13 @@ PATH = "/model/anthropic.claude-x/converse-stream"
 PROMPT = {"messages": [{"role": "user", "content": [{"text": "alpha beta"}]}]}
 
 
-def messages_of(body: bytes) -> Iterator[tuple[dict[str, str], dict[str, object]]]:
-    """Read `application/vnd.amazon.eventstream` by its definition."""
-    while body:
-        total, header_bytes, prelude_crc = struct.unpack_from(">III", body)
-        assert zlib.crc32(body[:8]) == prelude_crc
-        assert struct.unpack(">I", body[total - 4 : total])[0] == zlib.crc32(body[: total - 4])
-        headers: dict[str, str] = {}
-        at = 12
-        while at < 12 + header_bytes:
-            name_end = at + 1 + body[at]
-            kind, length = struct.unpack_from(">BH", body, name_end)
-            assert kind == 7
-            headers[body[at + 1 : name_end].decode()] = body[name_end + 3 : name_end + 3 + length].decode()
-            at = name_end + 3 + length
-        yield headers, json.loads(body[at : total - 4])
-        body = body[total:]
+def messages_of(body: bytes) -> Iterator[tuple[Mapping[str, EventStreamHeader], dict[str, object]]]:
+    decoder = EventStreamDecoder()
+    decoder.receive_data(body, 0.0)
+    decoder.receive_eof(0.0)
+    while not isinstance(message := decoder.next_event(), Signal):
+        assert isinstance(message, EventStreamMessage)
+        yield message.headers, json.loads(message.payload)
 
 
 def test_stream(ask: Callable[..., Reply], body_of: Callable[[Reply], bytes]) -> None:

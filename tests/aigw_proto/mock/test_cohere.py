@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from aigw_proto._kinds import Signal
+from aigw_proto.http import JsonLine, NdjsonDecoder
 from aigw_proto.mock import MockFault
 from aigw_proto.mock._replies import EventStream, Reply
 
@@ -22,9 +24,12 @@ def test_v1_stream(ask: Callable[..., Reply], body_of: Callable[[Reply], bytes])
     reply = ask("/v1/chat", V1 | {"stream": True})
     assert isinstance(reply, EventStream)
     assert reply.content_type == b"application/stream+json"
-    body = body_of(reply)
-    assert body.endswith(b"\n")
-    lines = [json.loads(line) for line in body.splitlines()]
+    decoder = NdjsonDecoder()
+    decoder.receive_data(body_of(reply), 0.0)
+    lines: list[dict[str, Any]] = []
+    while not isinstance(line := decoder.next_event(), Signal):
+        assert isinstance(line, JsonLine)
+        lines.append(json.loads(line.data))
     assert [line["event_type"] for line in lines] == ["stream-start", *["text-generation"] * 4, "stream-end"]
     assert [line["is_finished"] for line in lines] == [False] * 5 + [True]
     assert "".join(line["text"] for line in lines[1:5]) == lines[-1]["response"]["text"] == TEXT
