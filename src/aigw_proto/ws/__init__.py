@@ -29,6 +29,8 @@ from ._handshake import (
     wants_upgrade,
 )
 from ._negotiation import DeflatePolicy
+from ._opening import Opening, OpeningEvent
+from ._oracle import OracleConnection
 from ._state import TRANSITIONS, ConnectionState, Trigger
 
 __all__ = [
@@ -43,6 +45,9 @@ __all__ = [
     "Failed",
     "MessagePiece",
     "Opcode",
+    "Opening",
+    "OpeningEvent",
+    "OracleConnection",
     "Ping",
     "Pong",
     "TextMessage",

@@ -150,4 +150,7 @@ class Assembly:
             _, used = utf_8_decode(data, "strict", last)
         except UnicodeDecodeError as error:
             raise _invalid_text(error) from None
-        self._cut = data[used:]
+        self._cut = cut = data[used:]
+        # Python waits for the third octet of a surrogate before it refuses it, for the sake of error handlers.
+        if cut.startswith(b"\xed") and cut[1:] >= b"\xa0":
+            raise Violation(CloseCode.INVALID_PAYLOAD_DATA, "text is not UTF-8: surrogate")
