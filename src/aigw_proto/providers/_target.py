@@ -51,7 +51,7 @@ def join_target(provider: Provider, endpoint: str, *, account: str) -> Target | 
             return "expected text without surrogates"
     path, mark, query = endpoint.partition("?")
     path = path.lstrip("/")  # a leading slash is tolerated; two would look like the beginning of a host
-    if any(is_dot_segment(segment) for segment in path.split("/")):
+    if ("." in path or "%" in path) and any(is_dot_segment(segment) for segment in path.split("/")):
         return "expected a path without dot segments"
     base = provider.base.path
     if "{account}" in base:

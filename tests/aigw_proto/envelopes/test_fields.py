@@ -47,6 +47,7 @@ def test_read(text: str, headers: dict[str, str]) -> None:
         ('{"a b":"x"}', "h: expected header names, got 'a b'"),
         ('{"a:":"x"}', "h: expected header names, got 'a:'"),
         ('{":path":"/"}', "h: expected header names, got ':path'"),
+        ('{"' + "a" * 257 + '":"x"}', f"h: expected header names, got '{'a' * 64}…'"),
         ('{"é":"x"}', "h: expected header names, got 'é'"),
         ('{"a\\r\\nb":"x"}', r"h: expected header names, got 'a\r\nb'"),
         ('{"a":"secret\\r\\nx: y"}', f"h.a: {EXPECTED_VALUE}"),
