@@ -67,7 +67,7 @@ def _whole(data: bytes) -> tuple[bytes]:
 
 
 class ConnectionPair(Generic[LeftT, RightT]):
-    """Two machines joined by a wire without latency. Act on `left` and `right`, then `pump()`.
+    """Two machines joined by a wire without latency. Act on the machines, then `pump()`.
 
     Events gather in `left_events` and `right_events`; `now` is the clock of both.
     """
