@@ -15,8 +15,7 @@ import anyio
 
 from aigw_proto._kinds import record
 
-from .._anyio_client import connect
-from .._client_errors import RequestRejected
+from ..anyio import RequestRejected, connect
 from ._serve import gateway_engine, mock_engine, redirected, running
 from .config import default
 from .log import TextLog, plain
@@ -24,7 +23,7 @@ from .log import TextLog, plain
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .._anyio_client import Gateway
+    from ..anyio import Gateway
 
 __all__ = ["run_demo"]
 

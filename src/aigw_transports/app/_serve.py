@@ -22,7 +22,7 @@ from aigw_proto.gateway import GatewayConfig, GatewayEngine
 from aigw_proto.mock import MockEngine
 from aigw_proto.providers import BaseUrl
 
-from .._anyio_driver import Driver
+from ..anyio import Driver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "StartError",
+    "drop_output",
     "gateway_engine",
     "mock_engine",
     "open_listeners",
@@ -158,9 +159,13 @@ def announce(line: str) -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
     except OSError:
-        # Python would try once more at its exit, and fail there.
-        with contextlib.closing(os.fdopen(os.open(os.devnull, os.O_WRONLY))) as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        drop_output()
+
+
+def drop_output() -> None:
+    """Send standard output nowhere after its reader has gone: Python would flush it once more at its exit, and fail."""
+    with contextlib.closing(os.fdopen(os.open(os.devnull, os.O_WRONLY))) as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def shown(host: str, port: int) -> str:

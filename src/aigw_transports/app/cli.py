@@ -7,18 +7,23 @@ could not be done, 2 when the command line or the configuration is wrong.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.metadata
 import importlib.util
 import math
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
+
 from aigw_proto.mock import MockFault, parse_fault
 
 from . import config
+from ._call import DEFAULT_URL, call
 from ._demo import run_demo
-from ._serve import StartError, run_mock, run_serve
+from ._serve import StartError, drop_output, run_mock, run_serve
 from .log import make_log
 
 if TYPE_CHECKING:
@@ -70,6 +75,20 @@ A request can ask for its own fault with the header "x-aigw-mock: SPEC". Items o
 """
 
 
+_CALL_EXAMPLES = """\
+examples (after "aigw serve" in another terminal):
+  aigw call openai chat/completions '{"model": "m", "messages": [{"role": "user", "content": "Hi"}]}'
+
+  aigw call --stream anthropic v1/messages \\
+      '{"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}]}'
+
+  AIGW_TOKEN=... aigw call --url wss://gateway.example/v1/acme/prod \\
+      --header "Authorization: Bearer $OPENAI_API_KEY" openai responses - < request.json
+
+The exit status is 0 for an answer, 1 for an error, 2 for a wrong argument.
+"""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
@@ -81,6 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands)
     _add_mock(commands)
+    _add_call(commands)
     demo = commands.add_parser(
         "demo",
         help="show several requests at once on one WebSocket",
@@ -100,6 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(str(error), 2)
     except StartError as error:
         return _complain(str(error), 1)
+    except BrokenPipeError:  # as in "aigw call ... | head -1"
+        drop_output()
+        return 1
     except KeyboardInterrupt:
         return 130
 
@@ -151,6 +174,35 @@ def _add_mock(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.set_defaults(run=_mock)
 
 
+def _add_call(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "call",
+        help="send one request to a gateway",
+        description="Send one request to a gateway and print every frame of the answer, one line each, as it arrives.",
+        epilog=_CALL_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("provider", metavar="PROVIDER", help="openai, anthropic, workers-ai, custom-NAME, ...")
+    parser.add_argument("endpoint", metavar="ENDPOINT", help="path of the provider's API, such as chat/completions")
+    parser.add_argument("query", metavar="JSON", help="body of the request, sent as it is; - reads standard input")
+    parser.add_argument(
+        "--url", default=os.environ.get("AIGW_URL", DEFAULT_URL), help="the gateway (default: AIGW_URL, or %(default)s)"
+    )
+    parser.add_argument(
+        "--token", help="gateway token (default: AIGW_TOKEN, which other users of this machine cannot see)"
+    )
+    parser.add_argument("--stream", action="store_true", help='ask the provider for a stream: adds "stream":true')
+    parser.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+        help="header for the provider; may be repeated",
+    )
+    parser.add_argument("--timeout", type=_seconds, metavar="S", help="give up after so many seconds")
+    parser.set_defaults(run=_call)
+
+
 def _add_transport(parser: argparse.ArgumentParser, default: str | None) -> None:
     parser.add_argument(
         "--transport",
@@ -200,6 +252,24 @@ def _mock(options: argparse.Namespace) -> int:
         fault = _fault(spec if fault is None else f"{fault.spec},{spec}")
     log = make_log(options.log_format, sys.stderr)
     return run_mock(options.host, options.port, fault, options.transport, log)
+
+
+def _call(options: argparse.Namespace) -> int:
+    query: str | bytes = sys.stdin.buffer.read() if options.query == "-" else options.query
+    run = functools.partial(
+        call,
+        options.provider,
+        options.endpoint,
+        query,
+        url=options.url,
+        stream=options.stream,
+        token=options.token or os.environ.get("AIGW_TOKEN"),
+        headers=options.header,
+        timeout=options.timeout,
+        out=sys.stdout,
+        err=sys.stderr,
+    )
+    return anyio.run(run)
 
 
 def _port(text: str) -> int:
