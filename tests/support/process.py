@@ -51,6 +51,22 @@ class Process:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.popen.wait(0.01)
 
+    def wait_until_quiet(self) -> None:
+        """Wait until it has used no processor time for a while."""
+        deadline = time.monotonic() + START_SECONDS
+        used, quiet = self._ticks(), 0
+        while quiet < 5:
+            assert time.monotonic() < deadline, "it never comes to rest"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(0.1)
+            now = self._ticks()
+            quiet = quiet + 1 if now == used else 0
+            used = now
+
+    def _ticks(self) -> int:
+        fields = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
     def resident_bytes(self) -> int:
         """Memory of the process that is in RAM."""
         for line in Path(f"/proc/{self.popen.pid}/status").read_text().splitlines():
