@@ -1,0 +1,319 @@
+"""The gateway client on anyio: `connect()`, replies by `await`, streams by `async for`.
+
+A connection is a `ClientEngine` in a `Driver`, shared by any number of tasks through `Calls`. Nothing here knows the
+protocol: this file turns items into return values and exceptions, and the end of a task into a cancel.
+
+The driver runs in a task of its own, shielded, because a program that is cancelled still has something to say: Close.
+It gets `FAREWELL_SECONDS` for that; then the connection is reset, which ends all requests at the gateway too.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, cast
+
+import anyio
+
+from aigw_proto import client as core
+from aigw_proto.envelopes import Step as WireStep
+from aigw_proto.envelopes import StepSettings
+
+from ._anyio_calls import Call, Calls
+from ._anyio_driver import Driver
+from ._client_errors import UnexpectedStream, failed_request
+from ._client_replies import Chunk, Query, Reply, Step, encode_query
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from anyio.abc import TaskStatus
+
+    from aigw_proto._effects import TlsPolicy
+    from aigw_proto.envelopes import Metadata
+    from aigw_proto.http import Headers
+    from aigw_proto.ws import DeflatePolicy
+
+__all__ = ["FAREWELL_SECONDS", "Gateway", "ReplyStream", "connect"]
+
+FAREWELL_SECONDS = 1.0
+"""How long a cancelled program waits for the closing handshake before it resets the connection."""
+_NO_SETTINGS = StepSettings()
+
+
+class ReplyStream:
+    """A streamed answer: `async with` sends the request, `async for` yields its chunks.
+
+    Entering waits for the first frame, so an error answer is raised there. Leaving the block early cancels the request.
+    A provider that answers whole although a stream was asked for yields its answer as the one chunk.
+    """
+
+    __slots__ = ("_call", "_calls", "_event_id", "_metadata", "_steps", "_timeout_seconds", "_whole", "done")
+
+    def __init__(
+        self, calls: Calls, steps: tuple[WireStep, ...], event_id: str | None, timeout_seconds: float | None
+    ) -> None:
+        """Use `Gateway.stream()`."""
+        self._calls = calls
+        self._steps = steps
+        self._event_id = event_id
+        self._timeout_seconds = timeout_seconds
+        self._call: Call | None = None
+        self._metadata: Metadata | None = None
+        self._whole: Chunk | None = None
+        self.done: Metadata | None = None
+        """Metadata of the last frame, once the stream has ended well."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """Metadata of the first frame. Raises RuntimeError before the block is entered."""
+        if self._metadata is None:
+            raise RuntimeError("the stream is not open: use it with async with")
+        return self._metadata
+
+    async def __aenter__(self) -> Self:
+        if self._call is not None:
+            raise RuntimeError("a stream is used once")
+        self._call = call = await self._calls.start(self._steps, self._event_id, self._timeout_seconds)
+        try:
+            self._take_first(await call.next())
+        except BaseException:
+            call.release()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._call is not None:
+            self._call.release()
+
+    def _take_first(self, item: core.RequestItem) -> None:
+        match item:
+            case core.StreamStarted(metadata):
+                self._metadata = metadata
+            case core.ReplyReceived(metadata, response):
+                self._metadata = metadata
+                self._whole = Chunk(response, None)
+            case _:
+                raise failed_request(item)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        """Return the next chunk. Raises StreamInterrupted, RequestTimedOut or ConnectionLost after the last one."""
+        if self._whole is not None:
+            chunk, self._whole, self.done = self._whole, None, self._metadata
+            return chunk
+        if self._call is None:
+            raise RuntimeError("the stream is not open: use it with async with")
+        if self._call.over:
+            raise StopAsyncIteration
+        item = await self._call.next()
+        match item:
+            case core.ChunkReceived(response, event):
+                return Chunk(response, event)
+            case core.StreamFinished(metadata):
+                self.done = metadata
+                raise StopAsyncIteration
+            case _:
+                raise failed_request(item)
+
+
+class Gateway:
+    """An open connection to a gateway; `connect()` makes it. Any number of tasks may use it at once.
+
+    All requests share one socket and its flow control: do not leave a stream unread for long while others wait.
+    """
+
+    __slots__ = ("_calls", "headers", "subprotocol")
+
+    def __init__(self, calls: Calls, opened: core.Opened) -> None:
+        """Use `connect()`."""
+        self._calls = calls
+        self.headers: Headers = opened.headers
+        """Header fields of the gateway's 101 response."""
+        self.subprotocol: str | None = opened.subprotocol
+        """The subprotocol that the gateway chose."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return len(self._calls)
+
+    async def create(
+        self,
+        provider: str,
+        endpoint: str,
+        query: Query,
+        *,
+        headers: Mapping[str, str] | None = None,
+        settings: StepSettings | None = None,
+        event_id: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - kept by the engine, which cancels at the gateway
+    ) -> Reply:
+        """Send one request and return its whole answer.
+
+        `provider` and `endpoint` are as in the universal API: `"openai"`, `"chat/completions"`. `query` is the body of
+        the request; `bytes` are sent as they are. `headers` go to the provider (`Authorization`), those that begin with
+        `cf-aig-` are for the gateway; `settings` are the gateway's retries and timeouts. `event_id` names the
+        request on the wire and in the gateway's log; by default it is made up. `timeout` is in seconds.
+
+        Raises `ProviderError` or `RequestRejected` for an error answer, `RequestTimedOut`, `ConnectionLost`, and
+        `UnexpectedStream` when the provider streams: collecting chunks into one reply needs to know the
+        provider's dialect, and whoever asked for a stream meant `stream()`. Cancelling the task cancels the request.
+        """
+        step = Step(provider, endpoint, query, headers, settings)
+        return await self.create_steps([step], event_id=event_id, timeout=timeout)
+
+    async def create_steps(
+        self,
+        steps: Sequence[Step],
+        *,
+        event_id: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - kept by the engine, which cancels at the gateway
+    ) -> Reply:
+        """Send one request with fallbacks: the gateway tries the steps in order. `reply.metadata.step` says which won.
+
+        The rest is as for `create()`.
+        """
+        call = await self._calls.start(_wire_steps(steps), event_id, timeout)
+        try:
+            item = await call.next()
+            match item:
+                case core.ReplyReceived(metadata, response):
+                    return Reply(metadata, response)
+                case core.StreamStarted(metadata):
+                    raise UnexpectedStream(metadata)
+                case _:
+                    raise failed_request(item)
+        finally:
+            call.release()
+
+    def stream(
+        self,
+        provider: str,
+        endpoint: str,
+        query: Query,
+        *,
+        headers: Mapping[str, str] | None = None,
+        settings: StepSettings | None = None,
+        event_id: str | None = None,
+        timeout: float | None = None,
+    ) -> ReplyStream:
+        """Send one request and read its answer as it comes: `async with gateway.stream(...) as stream`.
+
+        The query has to ask the provider for a stream, in its own way (`"stream": true`). Arguments and exceptions are
+        those of `create()`; `timeout` covers the whole stream. See `ReplyStream`.
+        """
+        return self.stream_steps(
+            [Step(provider, endpoint, query, headers, settings)], event_id=event_id, timeout=timeout
+        )
+
+    def stream_steps(
+        self, steps: Sequence[Step], *, event_id: str | None = None, timeout: float | None = None
+    ) -> ReplyStream:
+        """Send one request with fallbacks and read its answer as it comes; see `create_steps()` and `stream()`."""
+        return ReplyStream(self._calls, _wire_steps(steps), event_id, timeout)
+
+
+@asynccontextmanager
+async def connect(
+    url: str,
+    *,
+    token: str | None = None,
+    token_form: core.TokenForm = core.TokenForm.HEADER,
+    headers: Mapping[str, str] | None = None,
+    compression: DeflatePolicy | None = None,
+    tls: TlsPolicy | None = None,
+    limits: core.ClientLimits | None = None,
+    on_frame: Callable[[str], None] | None = None,
+) -> AsyncGenerator[Gateway, None]:
+    """Connect to a gateway at `ws://HOST[:PORT]/v1/ACCOUNT/GATEWAY`, or `wss://`.
+
+    `token` is the gateway token, sent as header, or as subprotocol with `TokenForm.SUBPROTOCOL`. `headers` are added to
+    the upgrade request: `cf-aig-*` headers are defaults for all requests of the connection. `compression` offers
+    permessage-deflate. `tls` names additional roots. `limits` are those of `ClientEngine`. `on_frame` gets the text of
+    every frame as it comes, before it is looked at; it must not block or raise.
+
+    Leaving the block closes with code 1000 and waits for the closing handshake (10 s at most by default); requests that
+    other tasks have under way raise `ConnectionLost`. Exceptions leave the block as they are, never wrapped in a group.
+
+    Raises ValueError for a bad URL, LocalProtocolError for a token or header that cannot be sent, `ConnectionFailed`,
+    and `HandshakeRefused` with the gateway's status and body.
+    """
+    location = core.parse_url(url)
+    if isinstance(location, str):
+        raise ValueError(f"url: {location}")  # noqa: TRY004 - a string here is the complaint
+    request = core.OpenConnection(
+        location, token, token_form, tuple((headers or {}).items()), deflate=compression, tls=tls
+    )
+    core.check_open(request)
+    calls = Calls(on_frame)
+    engine = core.ClientEngine(random_bytes=os.urandom, limits=limits, deliver_frames=on_frame is not None)
+    driver: Driver[core.ClientInput] = Driver(engine, deliver=calls.deliver)
+    calls.attach(driver)
+    shield, finished = anyio.CancelScope(shield=True), anyio.Event()
+    failure: Exception | None = None
+    try:
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(_run, driver, shield, finished)
+            try:
+                try:
+                    yield Gateway(calls, await calls.open(request))
+                except Exception as error:  # noqa: BLE001 - raised again outside of the task group, which would wrap it
+                    failure = error
+                calls.close()
+                await finished.wait()
+            except BaseException:
+                calls.close()
+                with anyio.move_on_after(FAREWELL_SECONDS, shield=True):
+                    await finished.wait()
+                raise
+            finally:
+                shield.cancel()
+    except BaseExceptionGroup as group:
+        raise _only(group) from failure
+    if failure is not None:
+        raise failure
+
+
+async def _run(
+    driver: Driver[core.ClientInput],
+    shield: anyio.CancelScope,
+    finished: anyio.Event,
+    *,
+    task_status: TaskStatus[Driver[core.ClientInput]],
+) -> None:
+    try:
+        with shield:
+            await driver.run(task_status=task_status)
+    finally:
+        finished.set()
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one exception in a group, or the group when it holds several."""
+    members: list[BaseException] = list(group.exceptions)
+    if len(members) > 1:
+        return group
+    inner = members[0]
+    return _only(cast("BaseExceptionGroup[BaseException]", inner)) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+def _wire_steps(steps: Sequence[Step]) -> tuple[WireStep, ...]:
+    if not steps:
+        raise ValueError("steps: expected at least one")
+    return tuple(
+        WireStep(
+            step.provider,
+            step.endpoint,
+            tuple((step.headers or {}).items()),
+            encode_query(step.query),
+            step.settings or _NO_SETTINGS,
+        )
+        for step in steps
+    )
