@@ -124,8 +124,11 @@ def _has_token(headers: Headers, wanted: bytes, token: bytes) -> bool:
 
 
 def wants_upgrade(request: Request) -> bool:
-    """Whether a request asks to switch to WebSocket at all, validly or not: its `Upgrade` lists `websocket`."""
-    return _has_token(request.headers, b"upgrade", b"websocket")
+    """Whether a request asks to switch to WebSocket at all, validly or not: its `Upgrade` lists `websocket`.
+
+    In HTTP/1.0 the header has no meaning (RFC 9110 section 7.8).
+    """
+    return request.http_version != b"1.0" and _has_token(request.headers, b"upgrade", b"websocket")
 
 
 def check_upgrade(request: Request) -> UpgradeOffer | UpgradeRefused:
