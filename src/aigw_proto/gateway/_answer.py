@@ -31,6 +31,8 @@ _NDJSON_TYPES = frozenset(
     }
 )
 _DONE = b"[DONE]"
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")  # how an event stream begins, and no JSON document
+_PEEK_BYTES = 256  # of white space at most, before the content shows what it is
 
 
 class Form(enum.Enum):
@@ -74,18 +76,28 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def form_of(kind: str, start: bytes) -> Form:
-    """Decide by media type and the first bytes of the content."""
-    head = start.lstrip(b"\xef\xbb\xbf \t\r\n")[:6]
-    if kind == "text/event-stream":
-        return Form.WHOLE if head[:1] in (b"{", b"[") else Form.EVENTS
+def form_of(kind: str, start: bytes | bytearray, *, complete: bool) -> Form | None:
+    """Decide by media type and the first bytes of the content; None while they may still mean either.
+
+    `complete` says that `start` is all there is. The answer does not depend on how the content was cut.
+    """
     if kind in _NDJSON_TYPES:
         return Form.LINES
     if kind == "application/vnd.amazon.eventstream":
         return Form.BINARY_EVENTS
-    if kind in ("", "application/json") and (head[:5] == b"data:" or head == b"event:"):
+    if kind not in ("text/event-stream", "application/json", ""):
+        return Form.WHOLE
+    peek = bytes(start[:_PEEK_BYTES])
+    head = peek.lstrip(b"\xef\xbb\xbf \t\r\n")
+    undecided = not complete and len(start) < _PEEK_BYTES
+    if kind == "text/event-stream":
+        if head:
+            return Form.WHOLE if head[:1] in (b"{", b"[") else Form.EVENTS
+        return None if undecided else Form.EVENTS
+    if head.startswith(_FIELDS):
         return Form.EVENTS
-    return Form.WHOLE
+    may_be_field = any(field.startswith(head) for field in _FIELDS)
+    return None if may_be_field and undecided else Form.WHOLE
 
 
 def whole_answer(body: bytes) -> WholeAnswer:

@@ -27,7 +27,7 @@ class GatewaySettings:
     gateway_id: str = "default"
     authentication: bool = False
     tokens: tuple[str, ...] = dataclasses.field(default=(), repr=False)
-    keys: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict, repr=False)
+    keys: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict[str, Mapping[str, str]], repr=False)
     strict: bool = False
     settings: StepSettings = dataclasses.field(default_factory=StepSettings)
 

@@ -91,6 +91,17 @@ class Core:
             session.queued = True
             self.runnable.append(session)
 
+    def crash(self, owner: Timed, error: Exception, now: float) -> None:
+        """Log a bug and end its owner; if even that fails, what the owner holds is dropped without ceremony."""
+        details = {"owner": type(owner).__name__}
+        self.log(LogLevel.ERROR, "internal error", details, error)
+        try:
+            owner.crash(now)
+        except Exception as second:  # noqa: BLE001 - a bug must not take the neighbours down
+            self.log(LogLevel.ERROR, "internal error while ending an owner", details, second)
+            owner.drop(now)
+        self.deadlines.touch(owner)
+
     def journal(self, entry: RequestRecord) -> None:
         """Write one record."""
         self.turn.emit(Journal(entry))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .._effects import CloseHow, Drained, Effect, LogLevel
+from .._effects import CloseHow, CloseLink, Drained, Effect
 from .._entropy import RandomBytes
 from .._inputs import (
     BytesReceived,
@@ -29,17 +29,17 @@ from ._config import GatewayConfig
 from ._core import Core, LinkOwner
 from ._pool import UpstreamConnection
 from ._session import Session
-from ._turn import Timed
 
 __all__ = ["GatewayEngine"]
 
 _QUANTA_PER_TURN = 16
+_DEADLINES_PER_TURN = 256
 
 
 class GatewayEngine:
     """Serves the universal API; an `aigw_proto.Engine`."""
 
-    __slots__ = ("_core", "_drained", "_late", "_now", "_shutdown_at")
+    __slots__ = ("_core", "_drained", "_grace_ended", "_late", "_now", "_shutdown_at")
 
     def __init__(self, config: GatewayConfig, *, random_bytes: RandomBytes, epoch_unix_seconds: float) -> None:
         """Serve `config`.
@@ -51,6 +51,7 @@ class GatewayEngine:
         self._now = 0.0
         self._late = 0
         self._shutdown_at: float | None = None
+        self._grace_ended = False
         self._drained = False
 
     @property
@@ -61,7 +62,9 @@ class GatewayEngine:
     def handle(self, event: Input, now: float) -> None:
         """Take one input. Raises RuntimeError when effects of the turn before were not all polled."""
         self._begin(now)
-        if isinstance(event, LinkAccepted):
+        if isinstance(event, LinkAccepted) and self._grace_ended:
+            self._core.turn.emit(CloseLink(event.link, CloseHow.ABORT))  # or new ones could put off the end for ever
+        elif isinstance(event, LinkAccepted):
             session = Session(self._core, event.link, event.peer, now)
             self._core.links[event.link] = session
             self._core.sessions[event.link] = session
@@ -81,13 +84,16 @@ class GatewayEngine:
         self._begin(now)
         if self._shutdown_at is not None and now >= self._shutdown_at:
             self._shutdown_at = None
+            self._grace_ended = True
             for session in list(self._core.sessions.values()):
                 self._guard(session, session.end_now, now)
-        while (owner := self._core.deadlines.pop_due(now)) is not None:
+        for _ in range(_DEADLINES_PER_TURN):
+            if (owner := self._core.deadlines.pop_due(now)) is None:
+                break
             try:
                 owner.handle_timeout(now)
             except Exception as error:  # noqa: BLE001 - a bug must not take the neighbours down
-                self._crash(owner, error, now)
+                self._core.crash(owner, error, now)
             self._core.deadlines.touch(owner)
         self._finish(now)
 
@@ -96,9 +102,9 @@ class GatewayEngine:
         if self._core.runnable:
             return self._now
         earliest = self._core.deadlines.earliest()
-        if self._shutdown_at is None:
-            return earliest
-        return self._shutdown_at if earliest is None else min(earliest, self._shutdown_at)
+        if self._shutdown_at is not None:
+            earliest = self._shutdown_at if earliest is None else min(earliest, self._shutdown_at)
+        return None if earliest is None else max(earliest, self._now)
 
     def poll(self) -> Effect | None:
         """Move out the next effect of this turn."""
@@ -127,7 +133,7 @@ class GatewayEngine:
             else:
                 self._late += 1
         except Exception as error:  # noqa: BLE001 - a bug must not take the neighbours down
-            self._crash(owner, error, now)
+            self._core.crash(owner, error, now)
         self._core.deadlines.touch(owner)
 
     def _finish(self, now: float) -> None:
@@ -154,24 +160,11 @@ class GatewayEngine:
         self._shutdown_at = now + grace_seconds
         for session in list(core.sessions.values()):
             self._guard(session, session.drain, now)
-        core.pool.drain()
+        core.pool.drain(now)
 
     def _guard(self, session: Session, action: Callable[[float], None], now: float) -> None:
         try:
             action(now)
         except Exception as error:  # noqa: BLE001 - a bug must not take the neighbours down
-            self._crash(session, error, now)
+            self._core.crash(session, error, now)
         self._core.deadlines.touch(session)
-
-    def _crash(self, owner: Timed, error: Exception, now: float) -> None:
-        """Log a bug and end its owner; if even that fails, the owner's links are dropped without ceremony."""
-        core = self._core
-        core.log(LogLevel.ERROR, "internal error", {"owner": type(owner).__name__}, error)
-        try:
-            owner.crash(now)
-        except Exception as second:  # noqa: BLE001 - as above
-            core.log(LogLevel.ERROR, "internal error while ending an owner", {"owner": type(owner).__name__}, second)
-            for link in [link for link, each in core.links.items() if each is owner]:
-                del core.links[link]
-                core.sessions.pop(link, None)
-                core.turn.close(link, CloseHow.ABORT)

@@ -21,6 +21,7 @@ from .._timers import TimerTable
 from ..http import Failed as HttpFailed
 from ..http import H1Connection, StreamEnded
 from ._state import UPSTREAM_TRANSITIONS, UpstreamState, UpstreamTrigger
+from ._turn import Timed
 
 if TYPE_CHECKING:
     from ..providers import Target
@@ -54,7 +55,10 @@ def assign(*, waiting: int, fresh: int, idle: int, connecting: int, total: int, 
     return Assignment(lease, min(missing, room + evict), evict)
 
 
-class Waiter(Protocol):
+_NOTHING = Assignment(0, 0, 0)
+
+
+class Waiter(Timed, Protocol):
     """Who waits for a connection."""
 
     fresh: bool
@@ -68,15 +72,11 @@ class Waiter(Protocol):
         ...
 
 
-class Lessee(Protocol):
+class Lessee(Timed, Protocol):
     """Who holds a connection."""
 
     def upstream_readable(self) -> None:
         """Bytes arrived, or the stream ended, and `connection.http` has news."""
-        ...
-
-    def crash(self, now: float) -> None:
-        """End after a bug, with everything that hangs on it."""
         ...
 
 
@@ -88,8 +88,9 @@ class _Timer(enum.Enum):
 class UpstreamConnection:
     """One connection to a provider and its HTTP machine.
 
-    `answered` says that bytes arrived since the last lease; `buffered_bytes` counts those not yet pulled; `broken`
-    says that the stream ended in disorder, so that the end of the bytes is not the end of a message.
+    `answered` says that bytes arrived since the last lease; `buffered_bytes` counts those not yet pulled;
+    `unsent_bytes` is the driver's backlog; `broken` says that the stream ended in disorder, so that the end of the
+    bytes is not the end of a message.
     """
 
     __slots__ = (
@@ -104,6 +105,7 @@ class UpstreamConnection:
         "scheduled",
         "state",
         "timers",
+        "unsent_bytes",
         "used",
     )
 
@@ -119,6 +121,7 @@ class UpstreamConnection:
         self.broken = False
         self.answered = False
         self.buffered_bytes = 0
+        self.unsent_bytes = 0
         self.timers: TimerTable[_Timer] = TimerTable()
         self.scheduled: float | None = None
 
@@ -165,8 +168,9 @@ class UpstreamConnection:
             self.broken = True
         self._notify()
 
-    def sent(self, unsent: int, now: float) -> None:
-        """Take the driver's backlog: requests are whole, so nothing waits for it."""
+    def sent(self, unsent: int, now: float) -> None:  # noqa: ARG002 - the interface of link owners
+        """Take the driver's backlog. Requests are whole, so nothing waits for it."""
+        self.unsent_bytes = unsent
 
     def crash(self, now: float) -> None:
         """Close after a bug, and end whoever it served."""
@@ -174,6 +178,12 @@ class UpstreamConnection:
             self.lessee.crash(now)
         if self.state is not UpstreamState.DEAD:
             self.pool.discard(self, now)
+
+    def drop(self, now: float) -> None:
+        """Close, and drop whoever it served."""
+        if self.lessee is not None:
+            self.lessee.drop(now)
+        self.pool.close(self)
 
     def _notify(self) -> None:
         if self.lessee is not None:
@@ -237,7 +247,9 @@ class Pool:
         limits = self.core.config.limits
         site = self._sites[connection.origin]
         reusable = connection.http.reusable and not connection.broken and not connection.http.must_close
-        if self.draining or not reusable or (not site.waiting and len(site.idle) >= limits.max_idle_per_origin):
+        # A provider may answer without reading the request to its end; what is left of it is in the next one's way.
+        reusable = reusable and not connection.unsent_bytes
+        if not reusable or (not site.waiting and len(site.idle) >= limits.max_idle_per_origin):
             connection.move(UpstreamTrigger.RETIRED)
             self.close(connection)
         else:
@@ -269,10 +281,7 @@ class Pool:
         connection.move(UpstreamTrigger.OPENED)
         site.connecting.discard(connection)
         if site.waiting:
-            connection.move(UpstreamTrigger.LEASED)
-            site.waiting.popleft().assigned(connection)
-        elif self.draining:
-            self.close(connection)
+            self._assign(site.waiting.popleft(), connection, now)
         else:
             self._rest(connection, site, now)
         self._settle(connection.origin, site, now)
@@ -286,19 +295,19 @@ class Pool:
             self.close(connection)
         else:
             self._bury(connection)
-        if site.waiting:
-            site.waiting.popleft().connect_failed(reason, timed_out=timed_out, now=now)
+        if len(site.waiting) > len(site.connecting):  # else the others being opened are enough for all who wait
+            waiter = site.waiting.popleft()
+            try:
+                waiter.connect_failed(reason, timed_out=timed_out, now=now)
+            except Exception as error:  # noqa: BLE001 - it is the waiter's bug, not that of whoever called
+                self.core.crash(waiter, error, now)
         self._settle(connection.origin, site, now)
 
-    def drain(self) -> None:
+    def drain(self, now: float) -> None:
         """Close what is idle and keep nothing from now on."""
         self.draining = True
-        for site in list(self._sites.values()):
-            for connection in list(site.idle):
-                self.close(connection)
-            if not site.waiting:
-                for connection in list(site.connecting):
-                    self.close(connection)
+        for origin, site in list(self._sites.items()):
+            self._settle(origin, site, now)
 
     def _rest(self, connection: UpstreamConnection, site: _Site, now: float) -> None:
         connection.timers.arm(_Timer.IDLE, now + self.core.config.limits.pool_idle_timeout_seconds)
@@ -316,12 +325,24 @@ class Pool:
         site.connecting.discard(connection)
         if connection in site.idle:
             site.idle.remove(connection)
-        if not site.total and not site.waiting:
-            del self._sites[connection.origin]
+        self._prune(connection.origin, site)
 
     def _settle(self, origin: Origin, site: _Site, now: float) -> None:
         """Carry out what `assign` decides until nothing is left to decide."""
-        decision = assign(
+        while (decision := self._decide(site)) != _NOTHING:
+            for _ in range(decision.evict):
+                self.close(site.idle[0])
+            for _ in range(decision.open):
+                self._open(origin, site, now)
+            for _ in range(decision.lease):
+                self._lease(site, now)
+        if self.draining and not site.waiting:
+            for connection in [*site.idle, *site.connecting]:
+                self.close(connection)
+        self._prune(origin, site)
+
+    def _decide(self, site: _Site) -> Assignment:
+        return assign(
             waiting=len(site.waiting),
             fresh=sum(waiter.fresh for waiter in site.waiting) if site.idle else 0,
             idle=len(site.idle),
@@ -329,16 +350,11 @@ class Pool:
             total=site.total,
             limit=self.core.config.limits.max_connections_per_origin,
         )
-        for _ in range(decision.evict):
-            self.close(site.idle[0])
-        for _ in range(decision.open):
-            self._open(origin, site, now)
-        for _ in range(decision.lease):
-            self._lease(site)
-        if not site.total and not site.waiting:
-            self._sites.pop(origin, None)
-        elif origin not in self._sites:
-            self._sites[origin] = site  # the last connection was buried while somebody came to wait
+
+    def _prune(self, origin: Origin, site: _Site) -> None:
+        """Forget an origin with nothing on it. Whoever comes next makes a new one, so only this one may be removed."""
+        if not site.total and not site.waiting and self._sites.get(origin) is site:
+            del self._sites[origin]
 
     def _open(self, origin: Origin, site: _Site, now: float) -> None:
         link = self.core.new_link()
@@ -351,7 +367,7 @@ class Pool:
         tls: TlsPolicy | None = site.target.tls
         self.core.turn.emit(Connect(link, site.target.host, site.target.port, tls, ("http/1.1",) if tls else ()))
 
-    def _lease(self, site: _Site) -> None:
+    def _lease(self, site: _Site, now: float) -> None:
         for index in range(len(site.idle) - 1, -1, -1):
             connection = site.idle[index]
             waiter = next((each for each in site.waiting if not (each.fresh and connection.used)), None)
@@ -359,6 +375,13 @@ class Pool:
                 site.waiting.remove(waiter)
                 del site.idle[index]
                 connection.timers.clear()
-                connection.move(UpstreamTrigger.LEASED)
-                waiter.assigned(connection)
+                self._assign(waiter, connection, now)
                 return
+
+    def _assign(self, waiter: Waiter, connection: UpstreamConnection, now: float) -> None:
+        connection.move(UpstreamTrigger.LEASED)
+        try:
+            waiter.assigned(connection)
+        except Exception as error:  # noqa: BLE001 - it is the waiter's bug, not that of whoever gave the connection up
+            self.core.crash(waiter, error, now)
+            self.close(connection)

@@ -6,32 +6,24 @@ status is gathered to its end first, because it is what the client gets if nothi
 
 Nothing here waits. The pool calls back with a connection, the connection calls back when there is something to pull,
 and the session calls `advance()` when it is this request's turn; each call of `advance()` moves at most one event from
-the provider to the client, so that requests of one socket interleave frame by frame. Deadlines: the head of the
-answer (from the start of the try), silence within the answer, and the delay before a retry. Silence that back-pressure
-causes does not count: the deadline runs only while the connection is being read.
+the exchange with the provider to the client, so that requests of one socket interleave frame by frame.
+
+Deadlines: the head of the answer (from the start of the try), silence within the answer, and the delay before a retry.
+Silence that the client's own back-pressure causes does not count: within the answer the deadline runs only while
+everything that arrived has been pulled, and a head that comes due while bytes wait to be pulled is judged by them.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from .._kinds import Signal
+from .._kinds import record
 from .._timers import TimerTable
 from ..envelopes import ErrorCode
-from ..http import (
-    BodyPiece,
-    EndOfMessage,
-    Failed,
-    HttpEvent,
-    InformationalResponse,
-    Request,
-    Response,
-    StreamEnded,
-)
-from ._answer import AnswerStream, Form, StreamFailed, form_of, media_type
-from ._attempts import Next, attempt_timeout, decide, retry_after_seconds
+from ._answer import StreamItem
+from ._attempts import Next, attempt_timeout, decide
+from ._exchange import Begun, Broken, Exchange, Finished, Headed, Pull
 from ._frames import RequestFrames
 from ._record import Outcome
 from ._state import REQUEST_TRANSITIONS, RequestState, RequestTrigger
@@ -43,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["UniversalRequest"]
 
-
 _CLIENT_CLOSED_REQUEST = 499  # in the log only: the customary number for a client that left
 
 
@@ -53,23 +44,30 @@ class _Timer(enum.Enum):
     DELAY = "delay"
 
 
+@record
+class _ErrorAnswer:
+    """What a provider said instead of a success; the client gets the last one if nothing better follows."""
+
+    status: int
+    content_type: str
+    step: int
+    body: bytes
+
+
 class UniversalRequest:
     """The life of one request; also what the pool calls a waiter and a lessee."""
 
     __slots__ = (
         "_attempt",
-        "_body",
-        "_body_bytes",
-        "_connection",
-        "_content_type",
         "_core",
+        "_exchange",
         "_failure",
         "_frames",
         "_last_answer",
         "_origin",
-        "_response",
+        "_overdue",
         "_step",
-        "_stream",
+        "_streamed",
         "_tally",
         "_timers",
         "_universal",
@@ -100,14 +98,11 @@ class UniversalRequest:
         self._attempt = 1
         self._tally = universal.tally(event_id, self.log_id, now)
         self._origin: Origin | None = None
-        self._connection: UpstreamConnection | None = None
-        self._response: Response | None = None
-        self._content_type = ""
-        self._body: list[bytes] = []
-        self._body_bytes = 0
-        self._stream: AnswerStream | None = None
+        self._exchange: Exchange | None = None
+        self._overdue = False
+        self._streamed = False
         self._frames = RequestFrames(event_id, self.log_id, universal.send_frame, strict=universal.gateway.strict)
-        self._last_answer: tuple[int, str, bytes, int] | None = None
+        self._last_answer: _ErrorAnswer | None = None
         self._failure = ""
 
     # ---- tries -----------------------------------------------------------------------------------------------------
@@ -118,9 +113,6 @@ class UniversalRequest:
 
     def _try(self, now: float) -> None:
         step = self.steps[self._step]
-        self._response = None
-        self._stream = None
-        self._drop_body()
         self._tally.attempts += 1
         timeout = attempt_timeout(
             attempt=self._attempt,
@@ -128,6 +120,7 @@ class UniversalRequest:
             settings=step.settings,
             limits=self._core.config.limits,
         )
+        self._overdue = False
         self._timers.clear()
         self._timers.arm(_Timer.FIRST_BYTE, now + timeout)
         self._core.deadlines.touch(self)
@@ -137,64 +130,74 @@ class UniversalRequest:
     def _last_step(self) -> bool:
         return self._step + 1 == len(self.steps)
 
+    @property
+    def _provider(self) -> str:
+        return self.steps[self._step].provider
+
     def assigned(self, connection: UpstreamConnection) -> None:
         """Write the request to the connection that the pool gave."""
-        step = self.steps[self._step]
         self._move(RequestTrigger.ASSIGNED)
-        self._connection = connection
-        connection.lessee = self
-        connection.http.send_request(step.request)
-        if step.body:
-            connection.http.send_data(step.body)
-        connection.http.end_message()
-        self._core.turn.send(connection.link, connection.http.data_to_send())
+        step = self.steps[self._step]
+        self._exchange = Exchange(self._core, connection, self, step, gathered=self._universal.hold)
 
     def connect_failed(self, reason: str, *, timed_out: bool, now: float) -> None:
         """Go on without an answer from this try."""
-        self._failed_try(reason, status=None, timed_out=timed_out, now=now)
+        self._failed_try(reason, timed_out=timed_out, now=now)
 
     def _failed_try(
         self,
         reason: str,
         *,
         now: float,
-        status: int | None,
+        status: int | None = None,
         timed_out: bool = False,
         retry_after: float | None = None,
+        answer: _ErrorAnswer | None = None,
     ) -> None:
         """Let `decide` say what follows a try that brought no success."""
-        self._let_go(now, finished=False)
-        step = self.steps[self._step]
-        self._failure = f"{step.provider}: {reason}"
+        self._drop_exchange(now)
+        self._universal.stop_collecting(self)
+        self._failure = f"{self._provider}: {reason}"
         decision = decide(
             status=status,
             retry_after=retry_after,
             attempt=self._attempt,
             last_step=self._last_step,
-            settings=step.settings,
+            settings=self.steps[self._step].settings,
             limits=self._core.config.limits,
         )
         self.fresh = False
         self._timers.clear()
+        if decision.next is Next.GIVE_UP:
+            self._give_up(answer or self._last_answer, timed_out=timed_out, now=now)
+            return
+        if answer is not None:
+            self._keep(answer)
         if decision.next is Next.RETRY:
             self._attempt += 1
             self._move(RequestTrigger.RETRY)
             self._timers.arm(_Timer.DELAY, now + decision.delay_seconds)
             self._core.deadlines.touch(self)
-        elif decision.next is Next.STEP:
+        else:
             self._step += 1
             self._attempt = 1
             self._move(RequestTrigger.TRY)
             self._try(now)
-        else:
-            self._give_up(now, timed_out=timed_out)
 
-    def _give_up(self, now: float, *, timed_out: bool) -> None:
-        """Answer with the last answer that any provider gave, else with the gateway's own error."""
+    def _keep(self, answer: _ErrorAnswer | None) -> None:
+        """Keep an error answer instead of the one before, while there is room for it."""
         if self._last_answer is not None:
-            status, content_type, body, step = self._last_answer
-            self._frames.whole(status, content_type, step, body)
-            self._finish(Outcome.DONE, status, None, now)
+            self._universal.hold(-len(self._last_answer.body))
+        self._last_answer = None
+        if answer is not None and self._universal.has_room(len(answer.body)):
+            self._universal.hold(len(answer.body))
+            self._last_answer = answer
+
+    def _give_up(self, answer: _ErrorAnswer | None, *, timed_out: bool, now: float) -> None:
+        """Answer with the last answer that any provider gave, else with the gateway's own error."""
+        if answer is not None:
+            self._frames.whole(answer.status, answer.content_type, answer.step, answer.body)
+            self._finish(Outcome.DONE, answer.status, None, now)
         elif timed_out:
             self._fail(504, ErrorCode.PROVIDER_FAILED, f"No answer in time: {self._failure}", now)
         else:
@@ -204,162 +207,110 @@ class UniversalRequest:
 
     def upstream_readable(self) -> None:
         """Queue for the session's attention; stop reading a connection whose bytes cannot be passed on yet."""
-        connection = self._connection
-        if connection is None:
-            return
-        if self.queued and connection.buffered_bytes >= self._core.config.limits.upstream_high_water_bytes:
-            self._core.turn.set_reading(connection.link, False)
+        if self.queued and self._exchange is not None:
+            self._exchange.pause_if_full()
         self._timers.disarm(_Timer.IDLE)
         self._universal.enqueue(self)
 
     def advance(self, now: float) -> bool:
         """Move at most one event from the provider to the client; return whether more may be ready."""
-        if self._stream is not None:
-            item = self._stream.next_item()
-            if item is not None:
-                if isinstance(item, StreamFailed):
-                    self._interrupt(f"{self.steps[self._step].provider}: {item.reason}", now)
-                    return False
-                self._tally.response_bytes += item.size_bytes
-                self._frames.item(item.payload, item.event)
-                return True
-            if self._connection is None:
-                self._done(now)
-                return False
-        connection = self._connection
-        if connection is None:
+        exchange = self._exchange
+        if exchange is None:
             return False
-        event = connection.http.next_event()
-        if not isinstance(event, Signal):
-            return _ON_EVENT[type(event)](self, event, now)
-        connection.buffered_bytes = 0
-        if connection.broken:
-            self._broken("the connection was reset", received_any=connection.answered, now=now)
-            return False
-        self._core.turn.set_reading(connection.link, True)
+        pulled = exchange.pull(now)
+        if isinstance(pulled, StreamItem):
+            self._tally.response_bytes += pulled.size_bytes
+            self._frames.item(pulled.payload, pulled.event)
+            return True
+        if pulled is Pull.MOVED:
+            return True
+        if pulled is Pull.STARVED:
+            self._starved(now)
+        elif isinstance(pulled, Headed):
+            self._tally.first_byte_at = now
+            self._timers.clear()
+            self._move(RequestTrigger.HEAD if pulled.accepted else RequestTrigger.REFUSED)
+            return True
+        elif isinstance(pulled, Begun):
+            self._begin(streamed=pulled.streamed)
+            return True
+        elif isinstance(pulled, Finished):
+            self._complete(pulled.body, now)
+        else:
+            self._broken(pulled, now)
+        return False
+
+    def _starved(self, now: float) -> None:
         if self.state is not RequestState.SENT:
             self._timers.arm(_Timer.IDLE, now + self._core.config.limits.upstream_idle_timeout_seconds)
             self._core.deadlines.touch(self)
-        return False
+        elif self._overdue:
+            self._time_out(now)
 
-    def _on_informational(self, _event: HttpEvent, _now: float) -> bool:
-        return True
-
-    def _on_response(self, event: HttpEvent, now: float) -> bool:
-        assert isinstance(event, Response)  # noqa: S101 - the table calls by type
-        self._response = event
-        self._tally.first_byte_at = now
-        self._timers.clear()
-        fields = dict(event.headers)
-        self._content_type = fields.get(b"content-type", b"").decode("latin-1")
-        if 200 <= event.status < 300:
-            self._move(RequestTrigger.HEAD)
+    def _begin(self, *, streamed: bool) -> None:
+        self._streamed = streamed
+        if streamed:
+            self._move(RequestTrigger.STREAM)
+            self._frames.opened(self._status, self._content_type, self._step)
         else:
-            self._move(RequestTrigger.REFUSED)
-        coding = fields.get(b"content-encoding", b"identity").strip().lower()
-        if coding not in (b"identity", b""):
-            self._broken(f"it answered with the content coding {coding!r}, which was not accepted", True, now)
-            return False
-        return True
-
-    def _on_piece(self, event: HttpEvent, now: float) -> bool:
-        assert isinstance(event, BodyPiece)  # noqa: S101 - the table calls by type
-        if self.state is RequestState.HEADED:
-            self._begin(event.data)
-        if self._stream is not None:
-            self._stream.receive_data(event.data)
-            return True
-        self._body.append(event.data)
-        self._body_bytes += len(event.data)
-        self._tally.response_bytes += len(event.data)
-        self._universal.buffered_bytes += len(event.data)
-        limit = self._core.config.limits.max_response_bytes
-        if self._body_bytes > limit:
-            provider = self.steps[self._step].provider
-            self._fail(
-                502, ErrorCode.PROVIDER_ANSWER_TOO_LARGE, f"{provider}: the answer is larger than {limit} bytes", now
-            )
-            return False
-        return True
-
-    def _on_end(self, _event: HttpEvent, now: float) -> bool:
-        if self.state is RequestState.HEADED:
-            self._begin(b"")
-        self._let_go(now, finished=True)
-        self._timers.clear()
-        if self._stream is not None:
-            self._stream.receive_eof()
-            return True
-        self._whole(now)
-        return False
-
-    def _on_failed(self, event: HttpEvent, now: float) -> bool:
-        assert isinstance(event, Failed)  # noqa: S101 - the table calls by type
-        self._broken(event.reason, event.received_any, now)
-        return False
-
-    def _on_stream_ended(self, _event: HttpEvent, now: float) -> bool:
-        self._broken("the connection was closed before an answer", received_any=False, now=now)
-        return False
-
-    def _begin(self, start: bytes) -> None:
-        """Choose the form of delivery at the first byte of content; a stream is announced."""
-        form = form_of(media_type(self._content_type), start)
-        if form is Form.WHOLE:
             self._move(RequestTrigger.WHOLE)
+
+    def _complete(self, body: bytes | None, now: float) -> None:
+        """End with what was delivered (no body) or gathered, or let what follows an error status follow."""
+        head = self._head
+        assert head is not None  # noqa: S101 - it came first
+        if body is not None:
+            self._tally.response_bytes += len(body)
+        if not head.accepted:
+            self._failed_try(
+                f"it answered {head.status}",
+                status=head.status,
+                retry_after=head.retry_after,
+                answer=_ErrorAnswer(head.status, head.content_type, self._step, body or b""),
+                now=now,
+            )
             return
-        self._move(RequestTrigger.STREAM)
-        config = self._core.config
-        self._stream = AnswerStream(form, sse=config.sse, limits=config.limits)
-        self._frames.opened(self._status, self._content_type, self._step)
+        if body is None:
+            self._frames.done(head.status, head.content_type, self._step)
+        else:
+            self._frames.whole(head.status, head.content_type, self._step, body)
+        self._finish(Outcome.DONE, head.status, None, now)
 
-    def _whole(self, now: float) -> None:
-        """Deliver a gathered answer, or let what follows an error status follow."""
-        response = self._response
-        assert response is not None  # noqa: S101 - content comes after a head
-        body = b"".join(self._body)
-        if self._step_refused:
-            self._last_answer = (response.status, self._content_type, body, self._step)
-            retry_after = retry_after_seconds(dict(response.headers).get(b"retry-after"))
-            self._failed_try(f"it answered {response.status}", status=response.status, retry_after=retry_after, now=now)
-            return
-        self._frames.whole(response.status, self._content_type, self._step, body)
-        self._finish(Outcome.DONE, response.status, None, now)
-
-    @property
-    def _step_refused(self) -> bool:
-        return self._response is not None and not 200 <= self._response.status < 300
-
-    def _broken(self, reason: str, received_any: bool, now: float) -> None:
-        """Act on an exchange that the provider broke off."""
-        connection = self._connection
-        stale = connection is not None and connection.used and not received_any and not self.fresh
+    def _broken(self, broken: Broken, now: float) -> None:
+        """Act on an exchange that will not be completed."""
         if self.state is RequestState.SENT:
-            if stale:
+            if broken.stale and not self.fresh:
                 # It was kept alive and died before any answer: not a failed try, the next one does not count it.
-                self._let_go(now, finished=False)
+                self._drop_exchange(now)
                 self.fresh = True
                 self._tally.attempts -= 1
                 self._move(RequestTrigger.TRY)
                 self._try(now)
             else:
-                self._failed_try(reason, status=None, now=now)
+                self._failed_try(broken.reason, now=now)
         elif self.state is RequestState.STREAMING:
-            self._interrupt(f"{self.steps[self._step].provider}: {reason}", now)
-        elif self._step_refused:
-            self._failed_try(reason, status=self._response.status if self._response else None, now=now)
+            # What was delivered stands.
+            reason = f"{self._provider}: {broken.reason}"
+            self._frames.done(self._status, self._content_type, self._step, error=reason)
+            self._finish(Outcome.ERROR, self._status, reason, now)
+        elif self._head is not None and not self._head.accepted:
+            self._failed_try(broken.reason, status=self._head.status, now=now)
         else:
-            message = f"Failed to get response from provider: {self.steps[self._step].provider}: {reason}"
-            self._fail(502, ErrorCode.PROVIDER_FAILED, message, now)
+            self._fail(
+                502, broken.code, f"Failed to get response from provider: {self._provider}: {broken.reason}", now
+            )
 
-    def _interrupt(self, reason: str, now: float) -> None:
-        """End a stream that cannot go on; what was delivered stands."""
-        self._frames.done(self._status, self._content_type, self._step, error=reason)
-        self._finish(Outcome.ERROR, self._status, reason, now)
+    @property
+    def _head(self) -> Headed | None:
+        return None if self._exchange is None else self._exchange.head
 
-    def _done(self, now: float) -> None:
-        self._frames.done(self._status, self._content_type, self._step)
-        self._finish(Outcome.DONE, self._status, None, now)
+    @property
+    def _status(self) -> int:
+        return 0 if self._head is None else self._head.status
+
+    @property
+    def _content_type(self) -> str:
+        return "" if self._head is None else self._head.content_type
 
     # ---- ends ------------------------------------------------------------------------------------------------------
 
@@ -368,9 +319,9 @@ class UniversalRequest:
         if self.state is RequestState.ENDED:
             return
         if tell:
-            status = None if self._response is None else self._response.status
-            self._frames.done(status, self._content_type, self._step, cancelled=True)
-        self._finish(Outcome.CANCELLED if tell else Outcome.DISCONNECTED, _CLIENT_CLOSED_REQUEST, None, now)
+            self._frames.done(self._status or None, self._content_type, self._step, cancelled=True)
+        outcome = Outcome.CANCELLED if tell else Outcome.DISCONNECTED
+        self._finish(outcome, _CLIENT_CLOSED_REQUEST, None, now)
 
     def _fail(self, status: int, code: ErrorCode, message: str, now: float) -> None:
         """End with an error frame of the gateway's own. Strict frames carry the status that the hosted service used."""
@@ -378,13 +329,8 @@ class UniversalRequest:
         self._finish(Outcome.ERROR, shown, message, now)
 
     def _finish(self, outcome: Outcome, status: int, error: str | None, now: float) -> None:
-        self._let_go(now, finished=False)
-        if self.state is RequestState.WAITING and self._origin is not None:
-            self._core.pool.withdraw(self._origin, self, now)
+        self.let_go(now)
         self._move(RequestTrigger.END)
-        self._timers.clear()
-        self._core.deadlines.forget(self)
-        self._drop_body()
         step = self.steps[self._step]
         if step.settings.collect_log is not False:
             entry = self._tally.record(
@@ -396,21 +342,28 @@ class UniversalRequest:
                 endpoint=step.endpoint,
                 step=self._step,
                 request_bytes=len(step.body),
-                streamed=self._stream is not None,
+                streamed=self._streamed,
                 frames=self._frames.count,
             )
             self._core.journal(entry)
         self._universal.request_ended(self, now)
 
-    def _let_go(self, now: float, *, finished: bool) -> None:
-        """Return the connection to the pool after a finished exchange, or drop it in the middle of one."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        if finished:
-            self._core.pool.release(connection, now)
-        else:
-            self._core.pool.discard(connection, now)
+    def let_go(self, now: float) -> None:
+        """Hold nothing any more: no connection, no place in the pool's queue, no deadline, no bytes."""
+        self._drop_exchange(now)
+        self._leave_queue(now)
+        self._keep(None)
+        self._timers.clear()
+        self._core.deadlines.forget(self)
+
+    def _leave_queue(self, now: float) -> None:
+        if self.state is RequestState.WAITING and self._origin is not None:
+            self._core.pool.withdraw(self._origin, self, now)
+
+    def _drop_exchange(self, now: float) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.drop(now)
 
     # ---- time ------------------------------------------------------------------------------------------------------
 
@@ -424,40 +377,25 @@ class UniversalRequest:
             if timer is _Timer.DELAY:
                 self._move(RequestTrigger.TRY)
                 self._try(now)
-            elif timer is _Timer.FIRST_BYTE:
-                if self.state is RequestState.WAITING and self._origin is not None:
-                    self._core.pool.withdraw(self._origin, self, now)
-                self._failed_try("no answer within the time allowed", status=None, timed_out=True, now=now)
-            else:
+            elif timer is _Timer.IDLE:
                 seconds = self._core.config.limits.upstream_idle_timeout_seconds
-                self._broken(f"silent for {seconds:g} s in the middle of its answer", received_any=True, now=now)
+                self._broken(Broken(f"silent for {seconds:g} s in the middle of its answer"), now)
+            elif self.queued:
+                self._overdue = True  # the head may be here: the client keeps it from being pulled
+            else:
+                self._time_out(now)
+
+    def _time_out(self, now: float) -> None:
+        self._leave_queue(now)
+        self._failed_try("no answer within the time allowed", timed_out=True, now=now)
 
     def crash(self, now: float) -> None:
         """End the session: a request has no life of its own."""
         self._universal.crash(now)
 
-    # ---- small things ----------------------------------------------------------------------------------------------
+    def drop(self, now: float) -> None:
+        """Drop the session, for the same reason."""
+        self._universal.drop(now)
 
     def _move(self, trigger: RequestTrigger) -> None:
         self.state = REQUEST_TRANSITIONS[self.state][trigger]
-
-    def _drop_body(self) -> None:
-        self._universal.buffered_bytes -= self._body_bytes
-        self._body_bytes = 0
-        self._body.clear()
-
-    @property
-    def _status(self) -> int:
-        return 0 if self._response is None else self._response.status
-
-
-_Handler: TypeAlias = Callable[[UniversalRequest, HttpEvent, float], bool]
-_ON_EVENT: dict[type, _Handler] = {
-    InformationalResponse: UniversalRequest._on_informational,  # noqa: SLF001 - the class's own table
-    Response: UniversalRequest._on_response,  # noqa: SLF001
-    BodyPiece: UniversalRequest._on_piece,  # noqa: SLF001
-    EndOfMessage: UniversalRequest._on_end,  # noqa: SLF001
-    Failed: UniversalRequest._on_failed,  # noqa: SLF001
-    StreamEnded: UniversalRequest._on_stream_ended,  # noqa: SLF001
-    Request: UniversalRequest._on_informational,  # noqa: SLF001 - a client machine reports none
-}

@@ -21,6 +21,7 @@ from ..http import H1Connection
 from ..ws import (
     BinaryMessage,
     Closed,
+    ConnectionState,
     TextMessage,
     WebSocketEvent,
     WSConnection,
@@ -38,6 +39,7 @@ __all__ = ["Session"]
 
 _EVENTS_PER_QUANTUM = 64
 _SILENT = frozenset({SessionState.LINGERING, SessionState.CLOSED})
+_OVER = frozenset({ConnectionState.CLOSED, ConnectionState.FAILED})
 _SHUTTING_DOWN = "the gateway is shutting down"
 
 
@@ -113,6 +115,9 @@ class Session:
     def sent(self, unsent: int, now: float) -> None:
         """Take the driver's backlog; progress on a shut gauge restarts the stuck deadline."""
         shrank = self._gauge.report(unsent)
+        if self._ws is not None:
+            # A client that reads slowly answers pings late: as long as the gauge is shut, the stuck deadline judges it.
+            self._ws.set_reading(not self._gauge.shut, now)
         if not self._gauge.shut:
             self._timers.disarm(_Timer.STUCK)
             if self._has_work:
@@ -122,10 +127,18 @@ class Session:
 
     def crash(self, now: float) -> None:
         """End after a bug: close with 1011 if there is a WebSocket, and give up all requests."""
-        if self._ws is not None:
+        if self._ws is None or self._state in _SILENT:
+            self._end(now, CloseHow.FLUSH)
+        else:
             self._ws.fail(CloseCode.INTERNAL_ERROR, "internal error")
-            self._flush()
-        self._end(now, CloseHow.FLUSH)
+            self._fail(now)
+
+    def drop(self, now: float) -> None:
+        """Let go of everything after a second bug, while ending."""
+        self._close_link(CloseHow.ABORT)
+        self._state = SessionState.CLOSED
+        if self._universal is not None:
+            self._universal.let_go(now)
 
     def drain(self, now: float) -> None:
         """Finish what is under way, then close with 1001."""
@@ -177,7 +190,7 @@ class Session:
 
     def work(self, now: float) -> None:
         """Do one quantum of work; asks for another when some is left."""
-        if self._inbound and not self._replies_pile_up:
+        if self._may_read:
             if self._state is SessionState.HTTP:
                 self._serve_http(now)
             if self._ws is not None and self._inbound:
@@ -201,13 +214,29 @@ class Session:
 
     def send_text(self, chunks: list[bytes]) -> None:
         """Send one text message, unless the session is ending."""
-        if self._ws is not None and self._state is SessionState.UNIVERSAL:
-            self._ws.send_text_chunks(chunks)
+        ws = self._open_websocket
+        if ws is not None:
+            ws.send_text_chunks(chunks)
             self._flush()
 
     @property
+    def _open_websocket(self) -> WSConnection | None:
+        """The WebSocket while messages may be sent; it may have failed without the session having heard of it yet."""
+        ws = self._ws
+        if ws is None or self._state is not SessionState.UNIVERSAL or ws.state is not ConnectionState.OPEN:
+            return None
+        return ws
+
+    @property
+    def _may_read(self) -> bool:
+        """Something came from the client, and it is not one that makes us answer more than it reads."""
+        if not self._inbound:
+            return False
+        return not self._replies_pile_up or (self._ws is not None and self._ws.state in _OVER)
+
+    @property
     def _has_work(self) -> bool:
-        if self._inbound and not self._replies_pile_up:
+        if self._may_read:
             return True
         return self._universal is not None and self._universal.ready and not self._gauge.shut
 
@@ -262,12 +291,14 @@ class Session:
         rest = self._http.unconsumed()
         if rest:
             self._ws.receive_data(rest, now)
+        if self._peer_ended:
+            self._ws.receive_eof(now)
 
     # ---- the universal API -----------------------------------------------------------------------------------------
 
     def _serve_universal(self, ws: WSConnection, now: float) -> None:
         for _ in range(_EVENTS_PER_QUANTUM):
-            if self._replies_pile_up:
+            if not self._may_read:
                 return
             event = ws.next_event()
             if isinstance(event, Signal):
@@ -305,10 +336,12 @@ class Session:
 
     def close(self, now: float) -> None:
         """Start the closing handshake with 1001, unless one has begun."""
-        if self._ws is not None and self._state is SessionState.UNIVERSAL:
-            self._ws.send_close(CloseCode.GOING_AWAY, _SHUTTING_DOWN, now=now)
+        ws = self._open_websocket
+        if ws is not None:
+            ws.send_close(CloseCode.GOING_AWAY, _SHUTTING_DOWN, now=now)
             self._flush()
             self._move(SessionTrigger.CLOSE)
+            self.core.deadlines.touch(self)
 
     def _fail(self, now: float) -> None:
         self._flush()
@@ -326,19 +359,23 @@ class Session:
         self.core.turn.set_reading(self._link, True)
         self._timers.clear()
         self._timers.arm(_Timer.LINGER, now + self.core.config.limits.linger_timeout_seconds)
+        self.core.deadlines.touch(self)
 
     def _end(self, now: float, how: CloseHow) -> None:
         """Close the link, once."""
         if self._state is SessionState.CLOSED:
             return
         self._move(SessionTrigger.END)
+        self._close_link(how)
         self._cancel_all(now)
+
+    def _close_link(self, how: CloseHow) -> None:
         self._timers.clear()
         self._inbound = False
         self.core.deadlines.forget(self)
-        self.core.links.pop(self._link, None)
         self.core.sessions.pop(self._link, None)
-        self.core.turn.close(self._link, how)
+        if self.core.links.pop(self._link, None) is not None:
+            self.core.turn.close(self._link, how)
 
     def _move(self, trigger: SessionTrigger) -> None:
         self._state = SESSION_TRANSITIONS[self._state][trigger]

@@ -104,6 +104,10 @@ class Timed(Protocol):
         """End after a bug, with everything that hangs on it."""
         ...
 
+    def drop(self, now: float) -> None:
+        """Let go of every link after a second bug, while ending; nothing is said to anybody."""
+        ...
+
 
 class Deadlines:
     """The earliest deadline of many owners."""

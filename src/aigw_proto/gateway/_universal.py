@@ -4,7 +4,8 @@ Requests are independent. Each that has something to pull stands in one queue an
 so a stream of any size delays another by one frame at a time, and a stalled one not at all.
 
 Answers that have to be gathered whole share a budget. When it is spent, one of them goes on and the others wait
-unread until it is through; so all of them get there, whatever their number, and memory stays bounded.
+unread until it is through or others made room; so all of them get there, whatever their number, and memory stays
+bounded.
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ _ADVANCES_PER_QUANTUM = 128
 
 
 class Universal:
-    """The universal API on one session. `buffered_bytes` counts the answers being gathered."""
+    """The universal API on one session."""
 
     __slots__ = (
         "_account",
         "_by_event_id",
         "_collector",
         "_defaults",
+        "_gathered_bytes",
         "_held_bytes",
         "_in_flight",
         "_parked",
         "_ready",
         "_session",
-        "buffered_bytes",
         "core",
         "gateway",
     )
@@ -51,13 +52,13 @@ class Universal:
         """Start with no requests."""
         self.core: Core = session.core
         self.gateway = upgrade.gateway
-        self.buffered_bytes = 0
         self._account = upgrade.account
         self._defaults = upgrade.defaults
         self._session = session
         self._in_flight: set[UniversalRequest] = set()
         self._by_event_id: dict[str, list[UniversalRequest]] = {}
         self._held_bytes = 0
+        self._gathered_bytes = 0
         self._ready: deque[UniversalRequest] = deque()
         self._parked: deque[UniversalRequest] = deque()
         self._collector: UniversalRequest | None = None
@@ -163,19 +164,38 @@ class Universal:
                 request.queued = False
 
     def _must_wait(self, request: UniversalRequest) -> bool:
-        if request.state is not RequestState.COLLECTING:
-            return False
-        if self.buffered_bytes < self.core.config.limits.max_buffered_response_bytes:
+        if request.state is not RequestState.COLLECTING or self.has_room(1):
             return False
         if self._collector is None:
             self._collector = request
         return self._collector is not request
+
+    def _unpark(self) -> None:
+        """Let those that wait look again whether they still have to."""
+        if self._parked and (self._collector is None or self.has_room(1)):
+            self._ready.extend(self._parked)
+            self._parked.clear()
+            self.core.schedule(self._session)
 
     # ---- what requests need ----------------------------------------------------------------------------------------
 
     def send_frame(self, chunks: list[bytes]) -> None:
         """Send one message to the client."""
         self._session.send_text(chunks)
+
+    def has_room(self, count: int) -> bool:
+        """Whether that many more bytes of gathered answers fit."""
+        return self._gathered_bytes + count <= self.core.config.limits.max_buffered_response_bytes
+
+    def hold(self, count: int) -> None:
+        """Count bytes of gathered answers; a negative count gives them back."""
+        self._gathered_bytes += count
+
+    def stop_collecting(self, request: UniversalRequest) -> None:
+        """Note that a request gathers nothing any more: those that wait for it may go on."""
+        if self._collector is request:
+            self._collector = None
+        self._unpark()
 
     def tally(self, event_id: str, log_id: str, now: float) -> Tally:
         """Return a fresh tally for one request of this socket."""
@@ -196,12 +216,7 @@ class Universal:
         same_id.remove(request)
         if not same_id:
             del self._by_event_id[request.event_id]
-        if self._collector is request:
-            self._collector = None
-        if self._parked and self._collector is None:
-            self._ready.extend(self._parked)
-            self._parked.clear()
-            self.core.schedule(self._session)
+        self.stop_collecting(request)
         if self.core.draining and not self._in_flight:
             self._session.close(now)
 
@@ -215,3 +230,15 @@ class Universal:
     def crash(self, now: float) -> None:
         """End the session: a bug in one request leaves the state of its socket unknown."""
         self._session.crash(now)
+
+    def drop(self, now: float) -> None:
+        """Drop the session."""
+        self._session.drop(now)
+
+    def let_go(self, now: float) -> None:
+        """Hold nothing any more, whatever state the requests are in."""
+        for request in self._in_flight:
+            request.let_go(now)
+        self._in_flight.clear()
+        self._ready.clear()
+        self._parked.clear()
