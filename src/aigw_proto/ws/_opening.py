@@ -123,8 +123,9 @@ class Opening:
     # --- the machine ------------------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes, now: float) -> None:
-        """Store bytes from the peer."""
-        self._http.receive_data(data, now)
+        """Store bytes from the peer. Ignored when the handshake is over."""
+        if not self._over:
+            self._http.receive_data(data, now)
 
     def receive_eof(self, now: float) -> None:
         """Note that the peer will send no more bytes."""
