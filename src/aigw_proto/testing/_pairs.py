@@ -14,7 +14,7 @@ __all__ = ["ConnectionPair", "chunkings", "run_machine"]
 EventT = TypeVar("EventT")
 LeftT = TypeVar("LeftT")
 RightT = TypeVar("RightT")
-_MAX_ROUNDS = 100_000
+_MAX_ROUNDS = 10_000
 
 
 def chunkings(data: bytes, *, seed: int = 0, cuts: int = 8) -> Iterator[list[bytes]]:
