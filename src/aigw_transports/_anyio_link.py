@@ -6,6 +6,7 @@ The methods of the first group are the driver's ports and never wait. The link t
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 from collections import deque
@@ -96,6 +97,7 @@ class Link:
     async def run(self, stream: ByteStream, birth: Input) -> None:
         """Report `birth`, then move bytes until the link is closed; closes the stream whatever happens."""
         in_order = False
+        _hold_back(stream)
         try:
             self._open = True
             if not self.closing:  # a connect may succeed in the moment in which it is withdrawn
@@ -192,6 +194,17 @@ async def _say_farewell(stream: TLSStream) -> None:
         await stream.unwrap()
     except (*_BROKEN, anyio.EndOfStream):
         pass  # the peer has gone already
+
+
+def _hold_back(stream: ByteStream) -> None:
+    """Stop an accepted asyncio transport from reading until `receive()` asks for it.
+
+    anyio pauses a transport after each `receive()` that had to wait, and those that it connects, but not those that it
+    accepts: a peer that sends fast enough from its first byte on would be read without bound.
+    """
+    transport = getattr(stream, "_transport", None)
+    if isinstance(transport, asyncio.ReadTransport):
+        transport.pause_reading()
 
 
 def _reset_on_close(stream: ByteStream) -> None:
