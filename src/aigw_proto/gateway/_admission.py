@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from .._kinds import record
 from ..envelopes import EnvelopeFault, ErrorCode, Step, StepSettings, UniversalCreate, encode_headers, merge_settings
 from ..http import Headers, Request
-from ..providers import Target, apply_credential, join_target, select_key, strip_token
+from ..providers import Target, apply_credential, brings_key, join_target, select_key, strip_token
 from ..ws import UpgradeOffer
 from ._config import GatewayConfig, GatewaySettings
 
@@ -94,10 +94,14 @@ def _prepare_step(
     if isinstance(target, str):
         return EnvelopeFault(400, ErrorCode.INVALID_ENDPOINT, f"{where}.endpoint: {target}")
     settings = merge_settings(step.settings, defaults)
-    key = select_key(provider.slug, gateway.keys.get(provider.slug, {}), settings.key_alias)
-    if isinstance(key, EnvelopeFault):
-        return key
-    fields = apply_credential(provider, step.headers, stored_key=key, gateway_tokens=gateway.tokens, endpoint=endpoint)
+    tokens = gateway.tokens
+    key: str | EnvelopeFault | None = None
+    if not brings_key(provider, step.headers, gateway_tokens=tokens, endpoint=endpoint):
+        # A client's own key goes before the stored ones, so it is not asked which of them it could have had.
+        key = select_key(provider.slug, gateway.keys.get(provider.slug, {}), settings.key_alias)
+        if isinstance(key, EnvelopeFault):
+            return key
+    fields = apply_credential(provider, step.headers, stored_key=key, gateway_tokens=tokens, endpoint=endpoint)
     headers = encode_headers(fields)
     request = Request(b"POST", target.target, _complete(headers, target, len(step.query)))
     return PreparedStep(step.provider, step.endpoint, target, request, step.query, settings)
