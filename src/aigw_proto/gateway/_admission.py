@@ -95,12 +95,13 @@ def _prepare_step(
         return EnvelopeFault(400, ErrorCode.INVALID_ENDPOINT, f"{where}.endpoint: {target}")
     settings = merge_settings(step.settings, defaults)
     tokens = gateway.tokens
-    key: str | EnvelopeFault | None = None
-    if not brings_key(provider, step.headers, gateway_tokens=tokens, endpoint=endpoint):
-        # A client's own key goes before the stored ones, so it is not asked which of them it could have had.
-        key = select_key(provider.slug, gateway.keys.get(provider.slug, {}), settings.key_alias)
-        if isinstance(key, EnvelopeFault):
-            return key
+    if brings_key(provider, step.headers, gateway_tokens=tokens, endpoint=endpoint):
+        key = None  # it goes before the stored ones, so it does not matter which of them the client could have had
+    else:
+        selected = select_key(provider.slug, gateway.keys.get(provider.slug, {}), settings.key_alias)
+        if isinstance(selected, EnvelopeFault):
+            return selected
+        key = selected
     fields = apply_credential(provider, step.headers, stored_key=key, gateway_tokens=tokens, endpoint=endpoint)
     headers = encode_headers(fields)
     request = Request(b"POST", target.target, _complete(headers, target, len(step.query)))
