@@ -189,6 +189,7 @@ class ReceivingHalf:
     def _take_request(self) -> HttpEvent:
         event = self._h11.next_event()
         assert isinstance(event, h11.Request)  # noqa: S101 - h11 was given one whole head
+        self._method = event.method  # before anything fails: the answer to HEAD has no body then either
         if event.http_version not in _HTTP_VERSIONS:
             return self._fail(505, "only HTTP/1.1 and HTTP/1.0 are understood")
         headers = fields(event)
@@ -199,7 +200,6 @@ class ReceivingHalf:
             return self._fail(400, "Transfer-Encoding together with Content-Length or HTTP/1.0")
         if length is not None and length > self._limits.max_request_body_bytes:
             return self._fail_body()
-        self._method = event.method
         self._close_after = self._peer_is_old or b"close" in tokens(headers, b"connection")
         self._upgrade_asked = bool(tokens(headers, b"upgrade"))
         self._start_body(length or 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -515,3 +517,88 @@ def test_two_ends_agree(exchanges: list[tuple[list[bytes], list[bytes], bool, bo
         assert body_of(events) == b"".join(download)
         assert client.reusable
         assert serving.idle
+
+
+# --- any calls in any order ---
+
+TO_SERVER = [
+    GET,
+    b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 999999\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+    UPGRADE + b"\r\n",
+    b"GET / HTTP/1.0\r\n\r\n",
+]
+TO_CLIENT = [
+    b"HTTP/1.1 200 \r\ncontent-length: 3\r\n\r\n",
+    b"HTTP/1.1 200 \r\ntransfer-encoding: chunked\r\n\r\n",
+    b"HTTP/1.1 200 \r\n\r\n",
+    b"HTTP/1.1 100 \r\n\r\n",
+    b"HTTP/1.1 204 \r\n\r\n",
+    b"HTTP/1.1 101 \r\nupgrade: x\r\n\r\n",
+]
+TO_BOTH = [b"abc", b"3\r\nabc\r\n", b"0\r\n\r\n", b"\r\n", b"\x00"]
+FRAMINGS: list[Headers] = [
+    [],
+    [(b"content-length", b"3")],
+    [(b"transfer-encoding", b"chunked")],
+    [(b"connection", b"close")],
+    [(b"upgrade", b"x"), (b"connection", b"upgrade")],
+]
+
+
+def act(connection: H1Connection, generator: random.Random, wires: list[bytes], now: float) -> None:
+    framing = generator.choice(FRAMINGS)
+    match generator.randrange(12):
+        case 0:
+            connection.send_request(Request(generator.choice([b"GET", b"HEAD", b"CONNECT"]), b"/", [HOST, *framing]))
+        case 1:
+            connection.send_response(Response(generator.choice([100, 103, 200, 204, 304, 500]), framing))
+        case 2:
+            connection.send_data(generator.choice([b"", b"abc", b"a", bytes(5000)]))
+        case 3 | 4:
+            connection.end_message(generator.choice([None, [(b"t", b"1")]]), now=generator.choice([None, now]))
+        case 5:
+            connection.send_switch(SWITCH)
+        case 6:
+            connection.send_continue()
+        case 7 if generator.random() < 0.2:
+            connection.handle_timeout(now)
+        case 8 if generator.random() < 0.1:
+            connection.receive_eof(now)
+        case _:
+            connection.receive_data(generator.choice(wires), now)
+
+
+@settings(max_examples=300)
+@given(seed=st.integers(0, 1 << 32), role=st.sampled_from(Role))
+def test_any_calls_in_any_order(seed: int, role: Role) -> None:
+    generator = random.Random(seed)
+    connection = H1Connection(role, now=0.0)
+    wires = (TO_SERVER if role is Role.SERVER else TO_CLIENT) * 2 + TO_BOTH
+    terminal = False
+    for step in range(40):
+        before = (connection.reusable, connection.idle, connection.must_close, connection.can_answer)
+        try:
+            act(connection, generator, wires, step * 5.0)
+        except LocalProtocolError:
+            after = (connection.reusable, connection.idle, connection.must_close, connection.can_answer)
+            assert after == before
+            assert connection.data_to_send() == []
+        connection.data_to_send()
+        for _ in range(generator.randrange(6)):
+            event = connection.next_event()
+            assert not terminal or event is Signal.NEED_DATA
+            terminal |= isinstance(event, Failed | StreamEnded)
+        assert not terminal or connection.next_timeout() is None
+
+
+def test_answer_to_a_head_request_that_failed_has_no_body() -> None:
+    connection = server(TO_SERVER[2], pull=False)
+    assert isinstance(connection.next_event(), Failed)
+    connection.send_response(Response(413, [(b"content-length", b"3")]))
+    with pytest.raises(LocalProtocolError):
+        connection.send_data(b"no!")
+    connection.end_message()
+    assert sent(connection).endswith(b"\r\n\r\n")
