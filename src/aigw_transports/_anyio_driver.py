@@ -166,8 +166,9 @@ class Driver(Generic[InputT]):
             await anyio.aclose_forcefully(stream)
             return
         link = self._new_link(self._conductor.new_link())
+        address = stream.extra(SocketAttribute.remote_address, "unknown")  # noqa: S610 - not a database
         with link.scope:
-            await link.run(stream, LinkAccepted(link.link, _peer_name(stream)))
+            await link.run(stream, LinkAccepted(link.link, _name(address)))
 
     async def _open(self, link: Link, effect: Connect) -> None:
         with link.scope:
@@ -258,6 +259,8 @@ def _bound_address(listener: Listener[ByteStream]) -> tuple[str, int]:
     return _address(listener.extra(SocketAttribute.local_address))  # noqa: S610 - not a database
 
 
-def _peer_name(stream: ByteStream) -> str:
-    host, port = _address(stream.extra(SocketAttribute.remote_address, "unknown"))  # noqa: S610 - not a database
+def _name(address: tuple[str, int] | str) -> str:
+    host, port = _address(address)
+    if not port:
+        return host or "local"
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -7,6 +7,7 @@ The methods of the first group are the driver's ports and never wait. The link t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections import deque
@@ -190,10 +191,8 @@ class Link:
 
 async def _say_farewell(stream: TLSStream) -> None:
     """Send close_notify, so that the peer knows that nothing was cut off, and wait for the peer's."""
-    try:
+    with contextlib.suppress(*_BROKEN, anyio.EndOfStream):  # the peer may be gone already
         await stream.unwrap()
-    except (*_BROKEN, anyio.EndOfStream):
-        pass  # the peer has gone already
 
 
 def _hold_back(stream: ByteStream) -> None:
@@ -208,8 +207,7 @@ def _hold_back(stream: ByteStream) -> None:
 
 
 def _reset_on_close(stream: ByteStream) -> None:
-    try:
-        raw = stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - not a database
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    except OSError:
-        pass  # the connection is gone already
+    raw = stream.extra(SocketAttribute.raw_socket, None)  # noqa: S610 - not a database
+    if raw is not None:
+        with contextlib.suppress(OSError):  # the connection may be gone already
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import errno
+import socket
+
+import anyio
+import pytest
+from anyio.abc import ByteStream
+
+from aigw_proto._effects import Connect
+from aigw_proto._inputs import ConnectFailed, ConnectFailure
+from aigw_proto._kinds import LinkId
+from aigw_transports._anyio_connect import negotiated_protocol, open_stream
+
+pytestmark = pytest.mark.anyio
+LINK = LinkId(1)
+
+
+def effect(host: str = "host", port: int = 80) -> Connect:
+    return Connect(LINK, host, port)
+
+
+async def accept_nothing(stream: ByteStream) -> None:
+    await stream.aclose()
+
+
+async def test_a_plain_stream() -> None:
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, accept_nothing)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        stream = await open_stream(effect("127.0.0.1", port))
+        assert not isinstance(stream, ConnectFailed)
+        assert negotiated_protocol(stream) is None
+        await stream.aclose()
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_port_where_nobody_listens() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        failed = await open_stream(effect("127.0.0.1", port))
+    assert isinstance(failed, ConnectFailed)
+    assert failed.failure is ConnectFailure.REFUSED
+    assert failed.detail.startswith(f"127.0.0.1:{port}: [Errno {errno.ECONNREFUSED}] ")
+
+
+def summed_up(*errors: OSError) -> OSError:
+    """What anyio raises when all addresses of a name fail."""
+    error = OSError("All connection attempts failed")
+    error.__cause__ = errors[0] if len(errors) == 1 else ExceptionGroup("multiple connection attempts failed", errors)
+    return error
+
+
+def system(number: int) -> OSError:
+    return OSError(number, errno.errorcode[number])
+
+
+@pytest.mark.parametrize(
+    ("error", "failure", "detail"),
+    [
+        (
+            socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+            ConnectFailure.NAME,
+            "Name or service not known",
+        ),
+        (UnicodeError("label too long"), ConnectFailure.NAME, "label too long"),
+        (summed_up(system(errno.ECONNREFUSED)), ConnectFailure.REFUSED, "ECONNREFUSED"),
+        (
+            summed_up(system(errno.ENETUNREACH), system(errno.ECONNREFUSED)),
+            ConnectFailure.REFUSED,
+            "[Errno 101] ENETUNREACH; [Errno 111] ECONNREFUSED",
+        ),
+        (summed_up(system(errno.ENETUNREACH), system(errno.ETIMEDOUT)), ConnectFailure.UNREACHABLE, "ETIMEDOUT"),
+        (system(errno.EHOSTUNREACH), ConnectFailure.UNREACHABLE, "EHOSTUNREACH"),
+        (system(errno.EMFILE), ConnectFailure.OTHER, "EMFILE"),
+        (OSError(), ConnectFailure.OTHER, "OSError()"),
+        (ValueError("embedded null byte"), ConnectFailure.OTHER, "embedded null byte"),
+        (OverflowError("port must be 0-65535"), ConnectFailure.OTHER, "port must be"),
+    ],
+)
+async def test_failures_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, failure: ConnectFailure, detail: str
+) -> None:
+    async def fail(host: str, port: int) -> None:
+        raise error
+
+    monkeypatch.setattr(anyio, "connect_tcp", fail)
+    failed = await open_stream(effect())
+    assert isinstance(failed, ConnectFailed)
+    assert failed.failure is failure
+    assert failed.detail.startswith("host:80: ")
+    assert detail in failed.detail

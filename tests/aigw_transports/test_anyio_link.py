@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from anyio.abc import ByteStream, SocketStream
+
+from aigw_proto._effects import CloseHow
+from aigw_proto._inputs import BytesReceived, BytesSent, Input, LinkAccepted, PeerClosed
+from aigw_proto._kinds import LinkId
+from aigw_transports import _anyio_link
+from aigw_transports._anyio_link import Link
+
+pytestmark = pytest.mark.anyio
+LINK = LinkId(0)
+BIRTH = LinkAccepted(LINK, "peer")
+MIB = 1024 * 1024
+
+
+class Fed:
+    """Collects what a link feeds, and lets a test wait for it."""
+
+    def __init__(self) -> None:
+        self.events: list[Input] = []
+        self.news = anyio.Event()
+
+    def __call__(self, event: Input) -> None:
+        self.events.append(event)
+        self.news.set()
+
+    async def until(self, event: Input) -> None:
+        while event not in self.events:
+            await self.news.wait()
+            self.news = anyio.Event()
+
+
+async def connection() -> tuple[SocketStream, SocketStream]:
+    """Return the two ends of a loopback connection."""
+    ends: list[SocketStream] = []
+    accepted = anyio.Event()
+
+    async def keep(stream: SocketStream) -> None:
+        ends.append(stream)
+        accepted.set()
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, keep)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        ends.insert(0, await anyio.connect_tcp("127.0.0.1", port))
+        await accepted.wait()
+        tasks.cancel_scope.cancel()
+    return ends[0], ends[1]
+
+
+@asynccontextmanager
+async def running() -> AsyncGenerator[tuple[Link, Fed, SocketStream], None]:
+    """Run a link on a loopback connection; yields the link, what it feeds, and the peer's end."""
+    fed = Fed()
+    link = Link(LINK, fed)
+    with anyio.fail_after(20):
+        peer, stream = await connection()
+        async with peer, anyio.create_task_group() as tasks:
+            tasks.start_soon(run, link, stream)
+            await fed.until(BIRTH)
+            yield link, fed, peer
+
+
+async def run(link: Link, stream: ByteStream) -> None:
+    with link.scope:
+        await link.run(stream, BIRTH)
+
+
+async def read_all(peer: SocketStream) -> bytes:
+    data = b""
+    try:
+        while True:
+            data += await peer.receive()
+    except anyio.EndOfStream:
+        return data
+
+
+async def test_bytes_both_ways_and_an_orderly_end() -> None:
+    async with running() as (link, fed, peer):
+        await peer.send(b"hello")
+        await fed.until(BytesReceived(LINK, b"hello"))
+        assert link.send([b"a", b"bc"]) == 3
+        await fed.until(BytesSent(LINK, 0))
+        link.close(CloseHow.FLUSH)
+        assert await read_all(peer) == b"abc"
+    assert fed.events == [BIRTH, BytesReceived(LINK, b"hello"), BytesSent(LINK, 0)]
+
+
+async def test_progress_of_a_big_chunk_is_reported() -> None:
+    async with running() as (link, fed, peer):
+        chunk = bytes(range(256)) * 4096
+        assert link.send([b"x", chunk]) == 1 + MIB
+        got = bytearray()
+        while len(got) <= MIB:
+            got += await peer.receive()
+        assert got == b"x" + chunk
+        await fed.until(BytesSent(LINK, 0))
+        link.close(CloseHow.FLUSH)
+    reports = [event.unsent for event in fed.events if isinstance(event, BytesSent)]
+    assert reports == [MIB, MIB * 3 // 4, MIB // 2, MIB // 4, 0]
+
+
+async def test_small_chunks_go_out_together() -> None:
+    async with running() as (link, fed, peer):
+        link.send([b"x" * 30_000] * 5)
+        got = 0
+        while got < 150_000:
+            got += len(await peer.receive())
+        await fed.until(BytesSent(LINK, 0))
+        link.close(CloseHow.FLUSH)
+    reports = [event.unsent for event in fed.events if isinstance(event, BytesSent)]
+    assert reports == [90_000, 30_000, 0]
+
+
+async def test_closing_flushes_and_feeds_nothing() -> None:
+    async with running() as (link, fed, peer):
+        link.send([bytes(4 * MIB)])
+        link.close(CloseHow.FLUSH)
+        assert len(await read_all(peer)) == 4 * MIB
+    assert fed.events == [BIRTH]
+
+
+async def test_aborting_drops_and_resets() -> None:
+    async with running() as (link, fed, peer):
+        link.send([bytes(16 * MIB)])
+        link.close(CloseHow.ABORT)
+        with pytest.raises(anyio.BrokenResourceError):
+            await read_all(peer)
+    assert fed.events == [BIRTH]
+
+
+async def test_a_flush_to_a_peer_that_never_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_anyio_link, "FLUSH_SECONDS", 0.05)
+    async with running() as (link, fed, _):
+        link.send([bytes(64 * MIB)])
+        link.close(CloseHow.FLUSH)
+        assert link.scope.deadline < math.inf
+    assert fed.events == [BIRTH]  # run() has ended although nobody read: the block waits for it
+
+
+async def test_ending_the_sending_direction() -> None:
+    async with running() as (link, fed, peer):
+        link.send([bytes(MIB)])
+        link.end_sending()
+        assert len(await read_all(peer)) == MIB
+        await peer.send(b"still heard")
+        await fed.until(BytesReceived(LINK, b"still heard"))
+        await peer.send_eof()
+        await fed.until(PeerClosed(LINK, clean=True))
+        link.close(CloseHow.FLUSH)
+
+
+async def test_a_reset_is_told_once() -> None:
+    async with running() as (link, fed, peer):
+        _anyio_link._reset_on_close(peer)
+        await peer.aclose()
+        await fed.until(PeerClosed(LINK, clean=False))
+        assert link.send([b"for nobody"]) == 0
+        link.end_sending()
+        link.close(CloseHow.FLUSH)
+    assert fed.events == [BIRTH, PeerClosed(LINK, clean=False)]
+
+
+async def test_a_reset_while_paused_is_noticed_by_writing() -> None:
+    async with running() as (link, fed, peer):
+        await peer.send(b"one")
+        await fed.until(BytesReceived(LINK, b"one"))
+        link.set_reading(False)
+        await peer.send(b"in flight")
+        await fed.until(BytesReceived(LINK, b"in flight"))
+        _anyio_link._reset_on_close(peer)
+        await peer.aclose()
+        link.send([bytes(MIB)])
+        await fed.until(PeerClosed(LINK, clean=False))
+        link.close(CloseHow.FLUSH)
+
+
+async def test_a_reset_after_the_end_leaves_nothing_unsent() -> None:
+    async with running() as (link, fed, peer):
+        await peer.send_eof()
+        await fed.until(PeerClosed(LINK, clean=True))
+        link.send([bytes(64 * MIB)])
+        _anyio_link._reset_on_close(peer)
+        await peer.aclose()
+        await fed.until(BytesSent(LINK, 0))
+        link.close(CloseHow.FLUSH)
+    assert fed.events.count(PeerClosed(LINK, clean=True)) == 1
+    assert PeerClosed(LINK, clean=False) not in fed.events
+
+
+async def test_pausing_leaves_bytes_with_the_peer() -> None:
+    async with running() as (link, fed, peer):
+        await peer.send(b"one")
+        await fed.until(BytesReceived(LINK, b"one"))
+        link.set_reading(False)
+        await peer.send(b"two")
+        await fed.until(BytesReceived(LINK, b"two"))  # the read that was under way
+        await peer.send(b"three")
+        link.send([b"x"])
+        assert await peer.receive() == b"x"
+        await fed.until(BytesSent(LINK, 0))
+        assert BytesReceived(LINK, b"three") not in fed.events
+        link.set_reading(True)
+        await fed.until(BytesReceived(LINK, b"three"))
+        link.close(CloseHow.FLUSH)
+
+
+async def test_closing_while_paused() -> None:
+    async with running() as (link, fed, peer):
+        await peer.send(b"one")
+        await fed.until(BytesReceived(LINK, b"one"))
+        link.set_reading(False)
+        await peer.send(b"two")
+        await fed.until(BytesReceived(LINK, b"two"))
+        link.close(CloseHow.FLUSH)
+        assert await read_all(peer) == b""
+
+
+async def test_what_comes_while_closing_is_not_fed() -> None:
+    async with running() as (link, fed, peer):
+        await peer.send(b"one")
+        await fed.until(BytesReceived(LINK, b"one"))
+        link.send([bytes(64 * MIB)])
+        link.close(CloseHow.FLUSH)
+        await peer.send(b"too late")
+        got = 0
+        while got < 64 * MIB:
+            got += len(await peer.receive())
+    assert fed.events == [BIRTH, BytesReceived(LINK, b"one")]
+
+
+async def test_a_link_that_closes_before_it_opens_says_nothing() -> None:
+    async with running() as (other, _, peer):
+        fed = Fed()
+        link = Link(LinkId(1), fed)
+        link.close(CloseHow.FLUSH)
+        await run(link, peer)
+        assert fed.events == []
+        other.close(CloseHow.ABORT)
