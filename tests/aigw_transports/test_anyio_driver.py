@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import pytest
@@ -272,7 +272,7 @@ class Tired(Listener[SocketStream]):
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        return cast("Mapping[Any, Callable[[], Any]]", self.listener.extra_attributes)
+        return {SocketAttribute.local_address: lambda: self.listener.extra(SocketAttribute.local_address)}
 
 
 @pytest.mark.anyio
