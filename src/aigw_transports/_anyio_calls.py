@@ -81,13 +81,13 @@ class Call:
     async def next(self) -> core.RequestItem:
         """Wait for the next item. Not after the terminal one."""
         item = await self._mailbox.get()
-        self._calls.report(core.held_bytes(item))
+        self._calls.report(self._ticket, core.held_bytes(item))
         self.over = not isinstance(item, core.StreamStarted | core.ChunkReceived)
         return item
 
     def release(self) -> None:
         """Let go: cancels the request if it is not over, and forgets what was not taken. Idempotent."""
-        self._calls.release(self._ticket, cancel=not self.over)
+        self._calls.release(self._ticket, over=self.over)
         self.over = True
 
 
@@ -103,7 +103,9 @@ class Calls:
         self._newest_ticket = core.CONNECTION_TICKET
         self._lost: core.ConnectionLost | None = None
         self._go_on: anyio.Event | None = None  # there while new requests have to wait
-        self._unreported_bytes = 0
+        self._taken: dict[int, int] = {}  # bytes of each ticket, not reported yet
+        self._taken_bytes = 0
+        self._report_bytes = _REPORT_BYTES
 
     def __len__(self) -> int:
         return len(self._mailboxes)
@@ -137,21 +139,22 @@ class Calls:
         self._feed(core.CreateRequest(ticket, steps, event_id, timeout_seconds))
         return Call(self, ticket, mailbox)
 
-    def report(self, size: int) -> None:
+    def report(self, ticket: int, size: int) -> None:
         """Note that items of that size were taken."""
-        self._unreported_bytes += size
-        if self._unreported_bytes >= _REPORT_BYTES:
-            size, self._unreported_bytes = self._unreported_bytes, 0
-            self._feed(core.Consumed(size))
+        self._taken[ticket] = self._taken.get(ticket, 0) + size
+        self._taken_bytes += size
+        if self._taken_bytes >= self._report_bytes:
+            self._flush_report()
 
-    def release(self, ticket: int, *, cancel: bool) -> None:
-        """Forget a call and what waits for it."""
-        mailbox = self._mailboxes.pop(ticket, None)
-        if mailbox is None:
-            return
-        if cancel:
+    def _flush_report(self) -> None:
+        if self._taken:
+            sizes, self._taken, self._taken_bytes = self._taken, {}, 0
+            self._feed(core.Consumed(sizes))
+
+    def release(self, ticket: int, *, over: bool) -> None:
+        """Forget a call; the engine is told when it is not over."""
+        if self._mailboxes.pop(ticket, None) is not None and not over:
             self._feed(core.CancelRequest(ticket))
-        self.report(sum(map(core.held_bytes, mailbox.items)))
 
     def deliver(self, effect: Deliver) -> None:
         """Take a `Deliver` effect of the engine."""
@@ -167,6 +170,10 @@ class Calls:
                     self._on_frame(frame)
             case core.SendingAllowed(allowed):
                 self._allow_sending(allowed=allowed)
+            case core.ReadingPaused(paused):
+                # What was taken may be all the engine waits for, and it cannot know. Fed back, so it is the next turn.
+                self._report_bytes = 1 if paused else _REPORT_BYTES
+                self._flush_report()
             case core.ConnectionNotice(reason, frame):
                 _log.warning("%s: %.500s", reason, frame)
             case core.ConnectionLost() as lost:

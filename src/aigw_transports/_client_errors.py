@@ -125,9 +125,13 @@ class RequestTimedOut(GatewayError, TimeoutError):  # noqa: N818 - named for wha
 
 
 class StreamInterrupted(GatewayError):  # noqa: N818 - named for what happened
-    """The stream ended early. Raised after all chunks that came before; `metadata` is that of the last frame."""
+    """The stream ended early. Raised after all chunks that came before.
 
-    def __init__(self, reason: str, metadata: Metadata) -> None:
+    `metadata` is that of the last frame. It is None when this side gave the stream up, because the program left it
+    unread for long while other requests of the connection waited.
+    """
+
+    def __init__(self, reason: str, metadata: Metadata | None) -> None:
         """Keep the parts."""
         super().__init__(f"the stream was interrupted: {reason}")
         self.reason = reason
@@ -145,7 +149,7 @@ class UnexpectedStream(GatewayError):  # noqa: N818 - named for what happened
         self.metadata = metadata
 
 
-def failed_to_open(item: core.OpenRefused | core.OpenFailed | core.ConnectionLost) -> GatewayError:
+def failed_to_open(item: core.OpenRefused | core.OpenFailed) -> GatewayError:
     """Return the exception for a connection that did not come to be."""
     match item:
         case core.OpenRefused(status, headers, body):
@@ -153,8 +157,6 @@ def failed_to_open(item: core.OpenRefused | core.OpenFailed | core.ConnectionLos
             return HandshakeRefused(status, headers, body, said.code, said.message)
         case core.OpenFailed(reason, failure):
             return ConnectionFailed(reason, failure)
-        case core.ConnectionLost(code, reason):
-            return ConnectionLost(code, reason)
 
 
 def failed_request(item: core.RequestItem) -> AigwError:

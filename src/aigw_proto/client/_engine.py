@@ -15,8 +15,8 @@ Flow control couples all requests of the connection. The protocol has no window 
 to do about a program that leaves a stream unread: keep everything (unbounded), end the slow request (loses data), or
 stop reading (delays the others). This engine stops reading: above `high_water_bytes` of delivered but unconsumed bytes,
 all tickets together, the gateway is no longer read, and it resumes below `low_water_bytes`. TCP passes the pause on to
-the gateway, which stops reading its providers and gives a socket up that stays stuck. Hence a program should not leave
-a stream unread while it waits for another request of the same connection.
+the gateway, which stops reading its providers and gives a socket up that stays stuck. A program that leaves a stream
+unread while it waits for another request of the same connection would wait for ever: see `_flow` for how that ends.
 
 In the other direction `SendingAllowed(False)` asks the API layer to hold new requests back while much is unsent.
 """
@@ -24,18 +24,15 @@ In the other direction `SendingAllowed(False)` asks the API layer to hold new re
 from __future__ import annotations
 
 import enum
-from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
 from .._effects import (
     CloseHow,
     CloseLink,
     Connect,
-    Deliver,
     Drained,
     Effect,
     EndSending,
-    SendBytes,
     SetReading,
     TlsPolicy,
 )
@@ -55,9 +52,7 @@ from .._limits import HttpLimits, WebSocketLimits
 from .._timers import TimerTable
 from ..envelopes import EnvelopeFault, ErrorCode, parse_server_message, print_cancel, print_create
 from ..ws import TextMessage
-from ._flow import Flow
 from ._inputs import (
-    CONNECTION_TICKET,
     CancelRequest,
     ClientInput,
     CloseConnection,
@@ -66,19 +61,17 @@ from ._inputs import (
     OpenConnection,
 )
 from ._items import (
-    ConnectionItem,
     ConnectionLost,
     ConnectionNotice,
     FrameReceived,
     Opened,
     OpenFailed,
     OpenRefused,
-    RequestItem,
     RequestNotSent,
-    SendingAllowed,
-    held_bytes,
+    StreamBroken,
 )
 from ._limits import ClientLimits
+from ._outlet import Outlet
 from ._requests import Orphan, RequestTable, Violation
 from ._session import Session
 from ._upgrade import check_open
@@ -89,6 +82,7 @@ if TYPE_CHECKING:
 __all__ = ["ClientEngine"]
 
 _LINK = LinkId(1)
+_GIVEN_UP = "left unread for too long while other requests of the connection waited"
 _CLOSED_HERE = ConnectionLost(CloseCode.NORMAL_CLOSURE, "closed by this side", clean=True)
 
 
@@ -113,28 +107,6 @@ class _Timer(enum.Enum):
 class ClientEngine:
     """One connection to one gateway; an `Engine[ClientInput]`. See the inputs and items for what goes in and out."""
 
-    __slots__ = (
-        "_closing",
-        "_deliver_frames",
-        "_effects",
-        "_entropy",
-        "_flow",
-        "_http",
-        "_limits",
-        "_lost",
-        "_now",
-        "_open",
-        "_paused",
-        "_peer_gone",
-        "_requests",
-        "_session",
-        "_shutting_down",
-        "_stage",
-        "_timers",
-        "_websocket",
-        "_work_left",
-    )
-
     def __init__(
         self,
         *,
@@ -150,19 +122,16 @@ class ClientEngine:
         self._http = http or HttpLimits()
         self._websocket = websocket or WebSocketLimits()
         self._deliver_frames = deliver_frames
-        self._effects: deque[Effect] = deque()
         self._stage = _Stage.NEW
         self._timers: TimerTable[_Timer] = TimerTable()
         self._requests = RequestTable(self._limits, self._entropy.take(8).hex())
-        self._flow = Flow(self._limits)
+        self._outlet = Outlet(_LINK, self._limits)
         self._open: OpenConnection | None = None
         self._session: Session | None = None
         self._lost: ConnectionLost | None = None
         self._now = 0.0
         self._closing = False
         self._shutting_down = False
-        self._paused = False  # the driver was told not to read
-        self._peer_gone: CloseHow | None = None  # the gateway's stream ended: how the link can still be closed
         self._work_left = False
 
     @property
@@ -189,8 +158,11 @@ class ClientEngine:
         while (timer := self._timers.expire(now)) is not None:
             self._EXPIRED[timer](self)
         while (expired := self._requests.expire(now)) is not None:
-            self._deliver_to_request(expired.ticket, expired.item)
+            self._outlet.answer(expired.ticket, expired.item, self._now)
             self._send(print_cancel(expired.event_id))
+        while (ticket := self._outlet.flow.give_up(self._requests.tickets, now)) is not None:
+            if self._cancel(ticket):
+                self._outlet.answer(ticket, StreamBroken(None, _GIVEN_UP), now)
         if self._session is not None:
             self._session.handle_timeout(now)
         self._end_turn()
@@ -200,15 +172,17 @@ class ClientEngine:
         if self._work_left:
             return self._now
         session = self._session.next_timeout() if self._session is not None else None
-        deadlines = (self._timers.earliest(), self._requests.next_deadline(), session)
+        stall = self._outlet.flow.next_stall() if self._outlet.paused else None
+        deadlines = (self._timers.earliest(), self._requests.next_deadline(), session, stall)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def poll(self) -> Effect | None:
         """Move out the next effect of this turn; None when it is drained."""
-        return self._effects.popleft() if self._effects else None
+        effects = self._outlet.effects
+        return effects.popleft() if effects else None
 
     def _begin(self, now: float) -> None:
-        if self._effects:
+        if self._outlet.effects:
             raise RuntimeError("poll() the effects of the turn before until it returns None")
         self._now = now
         self._work_left = False
@@ -217,8 +191,9 @@ class ClientEngine:
         self._pump()
         if self._shutting_down and self._stage is _Stage.OPEN and not self._requests:
             self._start_close(CloseCode.NORMAL_CLOSURE, "")
-        self._set_reading()
-        self._flush()
+        if self._session is not None:
+            self._outlet.set_reading(self._session, self._now, closing=self._closing)
+            self._outlet.flush(self._session)
 
     # -- inputs of the API layer ----------------------------------------------------------------------------------
 
@@ -231,7 +206,7 @@ class ClientEngine:
         self._timers.arm(_Timer.OPEN, self._now + self._limits.open_timeout_seconds)
         url = event.url
         tls = (event.tls or TlsPolicy()) if url.secure else None
-        self._effects.append(Connect(_LINK, url.host, url.port, tls, ("http/1.1",) if url.secure else ()))
+        self._outlet.effects.append(Connect(_LINK, url.host, url.port, tls, ("http/1.1",) if url.secure else ()))
 
     def _on_create(self, event: CreateRequest) -> None:
         if self._stage in _BEFORE_OPEN:
@@ -240,22 +215,27 @@ class ClientEngine:
             raise LocalProtocolError("a request needs at least one step")
         self._requests.claim(event.ticket)
         if self._lost is not None or self._shutting_down:
-            self._deliver_to_request(event.ticket, self._lost or _CLOSED_HERE)
+            self._outlet.answer(event.ticket, self._lost or _CLOSED_HERE, self._now)
             return
         event_id = self._requests.fresh_id() if event.event_id is None else event.event_id
         refusal = self._requests.add(event.ticket, event_id, self._now, event.timeout_seconds)
         if refusal is None:
             self._send(print_create(event_id, event.steps))
         else:
-            self._deliver_to_request(event.ticket, RequestNotSent(refusal))
+            self._outlet.answer(event.ticket, RequestNotSent(refusal), self._now)
 
     def _on_cancel(self, event: CancelRequest) -> None:
-        event_id = self._requests.cancel(event.ticket)
+        self._outlet.flow.forget(event.ticket)
+        self._cancel(event.ticket)
+
+    def _cancel(self, ticket: int) -> bool:
+        event_id = self._requests.cancel(ticket)
         if event_id is not None:
             self._send(print_cancel(event_id))
+        return event_id is not None
 
     def _on_consumed(self, event: Consumed) -> None:
-        self._flow.consumed(event.size)
+        self._outlet.flow.consumed(event.sizes, self._now)
 
     def _on_close(self, event: CloseConnection) -> None:
         was_shutting_down, self._shutting_down = self._shutting_down, True
@@ -264,7 +244,7 @@ class ClientEngine:
         elif self._stage in _BEFORE_OPEN:
             self._abandon("closed by this side before the handshake was over")
         elif self._stage is _Stage.ENDED and not was_shutting_down:
-            self._effects.append(Drained())
+            self._outlet.effects.append(Drained())
 
     def _on_shutdown(self, event: ShutdownRequested) -> None:
         if self._stage is _Stage.OPEN and event.grace_seconds > 0:
@@ -289,7 +269,7 @@ class ClientEngine:
 
     def _on_connect_failed(self, event: ConnectFailed) -> None:
         if self._stage is _Stage.CONNECTING:
-            self._deliver(OpenFailed(event.detail or event.failure.value, event.failure))
+            self._outlet.deliver(OpenFailed(event.detail or event.failure.value, event.failure))
             self._enter_ended()
 
     def _on_bytes(self, event: BytesReceived) -> None:
@@ -297,17 +277,15 @@ class ClientEngine:
             self._session.receive_data(event.data, self._now)
 
     def _on_peer_closed(self, event: PeerClosed) -> None:
-        self._peer_gone = CloseHow.FLUSH if event.clean else CloseHow.ABORT
+        self._outlet.peer_gone = CloseHow.FLUSH if event.clean else CloseHow.ABORT
         if self._stage is _Stage.LINGERING:
-            self._close_link(self._peer_gone)
+            self._close_link(self._outlet.peer_gone)
         elif self._session is not None:
             self._session.receive_eof(self._now)
 
     def _on_bytes_sent(self, event: BytesSent) -> None:
-        before = self._flow.sending
-        self._flow.unsent(event.unsent)
-        if self._flow.sending is not before and self._stage is _Stage.OPEN:
-            self._deliver(SendingAllowed(self._flow.sending))
+        if self._stage is _Stage.OPEN:
+            self._outlet.unsent(event.unsent)
 
     def _on_accepted(self, event: LinkAccepted) -> None:
         raise LocalProtocolError(f"a client accepts no connections (link {event.link})")
@@ -316,7 +294,7 @@ class ClientEngine:
 
     def _pump(self) -> None:
         budget = self._limits.turn_messages
-        while self._session is not None and (self._flow.reading or self._closing):
+        while self._session is not None and (self._outlet.flow.reading or self._closing):
             if not budget:
                 self._work_left = True
                 return
@@ -334,7 +312,7 @@ class ClientEngine:
             self._lose(event)
             return
         self._timers.disarm(_Timer.OPEN)
-        self._deliver(event)
+        self._outlet.deliver(event)
         if isinstance(event, Opened):
             self._stage = _Stage.OPEN
         else:
@@ -344,21 +322,21 @@ class ClientEngine:
         if self._closing:
             return
         if self._deliver_frames:
-            self._deliver(FrameReceived(text))
+            self._outlet.deliver(FrameReceived(text))
         frame = parse_server_message(text)
         if isinstance(frame, EnvelopeFault):
             if frame.code == ErrorCode.UNKNOWN_TYPE:  # an extension of this gateway, perhaps
-                self._deliver(ConnectionNotice(frame.message, text))
+                self._outlet.deliver(ConnectionNotice(frame.message, text))
             else:
                 session.reject(frame.message)
             return
         result = self._requests.receive(frame)
         if isinstance(result, tuple):
-            self._deliver_to_request(*result)
+            self._outlet.answer(*result, self._now)
         elif isinstance(result, Violation):
             session.reject(result.reason)
         elif isinstance(result, Orphan):
-            self._deliver(ConnectionNotice(result.reason, text))
+            self._outlet.deliver(ConnectionNotice(result.reason, text))
 
     # -- ends -----------------------------------------------------------------------------------------------------
 
@@ -375,21 +353,21 @@ class ClientEngine:
         self._lost = lost
         self._timers.clear()
         self._end_requests(lost)
-        self._deliver(lost)
+        self._outlet.deliver(lost)
         self._flush()
         self._session = None
-        if self._peer_gone is not None:
-            self._close_link(self._peer_gone)
+        if self._outlet.peer_gone is not None:
+            self._close_link(self._outlet.peer_gone)
             return
         self._stage = _Stage.LINGERING
         self._timers.arm(_Timer.LINGER, self._now + self._limits.linger_timeout_seconds)
-        if self._paused:
-            self._effects.append(SetReading(_LINK, enabled=True))
-        self._effects.append(EndSending(_LINK))
+        if self._outlet.paused:
+            self._outlet.effects.append(SetReading(_LINK, enabled=True))
+        self._outlet.effects.append(EndSending(_LINK))
 
     def _end_requests(self, lost: ConnectionLost) -> None:
         for ticket in self._requests.clear():
-            self._deliver_to_request(ticket, lost)
+            self._outlet.answer(ticket, lost, self._now)
 
     def _on_open_timeout(self) -> None:
         self._abandon(f"no answer to the handshake within {self._limits.open_timeout_seconds:g} s")
@@ -402,7 +380,7 @@ class ClientEngine:
 
     def _abandon(self, reason: str) -> None:
         """Give up before the connection is open."""
-        self._deliver(OpenFailed(reason))
+        self._outlet.deliver(OpenFailed(reason))
         if self._stage is _Stage.NEW:
             self._enter_ended()
         else:
@@ -410,7 +388,7 @@ class ClientEngine:
 
     def _close_link(self, how: CloseHow) -> None:
         self._flush()
-        self._effects.append(CloseLink(_LINK, how))
+        self._outlet.effects.append(CloseLink(_LINK, how))
         self._enter_ended()
 
     def _enter_ended(self) -> None:
@@ -418,7 +396,7 @@ class ClientEngine:
         self._session = None
         self._timers.clear()
         if self._shutting_down:
-            self._effects.append(Drained())
+            self._outlet.effects.append(Drained())
 
     # -- effects --------------------------------------------------------------------------------------------------
 
@@ -427,25 +405,8 @@ class ClientEngine:
             self._session.send(chunks)
 
     def _flush(self) -> None:
-        if self._session is not None and self._peer_gone is not CloseHow.ABORT:
-            chunks = self._session.data_to_send()
-            if chunks:
-                self._effects.append(SendBytes(_LINK, chunks))
-
-    def _deliver(self, item: ConnectionItem) -> None:
-        self._effects.append(Deliver(CONNECTION_TICKET, item))
-
-    def _deliver_to_request(self, ticket: int, item: RequestItem) -> None:
-        self._effects.append(Deliver(ticket, item))
-        self._flow.delivered(held_bytes(item))
-
-    def _set_reading(self) -> None:
-        """Tell driver and session once a turn, and only when it changed."""
-        paused = not (self._flow.reading or self._closing)
-        if paused is not self._paused and self._session is not None and self._peer_gone is None:
-            self._paused = paused
-            self._session.set_reading(enabled=not paused, now=self._now)
-            self._effects.append(SetReading(_LINK, enabled=not paused))
+        if self._session is not None:
+            self._outlet.flush(self._session)
 
     _HANDLERS: ClassVar[Mapping[type, Callable[..., None]]] = {
         OpenConnection: _on_open,

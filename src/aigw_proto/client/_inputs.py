@@ -9,6 +9,8 @@ from .._inputs import Input
 from .._kinds import record
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .._effects import TlsPolicy
     from ..envelopes import Step
     from ..ws import DeflatePolicy
@@ -73,7 +75,7 @@ class CreateRequest:
 class CancelRequest:
     """Withdraw a request: `universal.cancel` is sent and nothing is delivered for the ticket any more.
 
-    Harmless for a ticket that is already answered.
+    For a ticket that is already answered it only says that its items will not be consumed.
     """
 
     ticket: int
@@ -81,9 +83,13 @@ class CancelRequest:
 
 @record
 class Consumed:
-    """The program has taken delivered items whose `held_bytes` sum up to `size`; counts for flow control."""
+    """The program has taken delivered items: for each ticket the sum of their `held_bytes`.
 
-    size: int
+    May be reported in batches while reading goes on; at once after `ReadingPaused(True)`. What a cancelled ticket still
+    held needs no report.
+    """
+
+    sizes: Mapping[int, int]
 
 
 @record

@@ -1,8 +1,8 @@
 """What the client engine hands over in `Deliver` effects.
 
 On `CONNECTION_TICKET` come, in this order: one of `Opened`, `OpenRefused` and `OpenFailed`; after `Opened` any number
-of `ConnectionNotice`, `SendingAllowed` and `FrameReceived`; at last one `ConnectionLost`. On a request's ticket comes
-exactly one terminal item, nothing after it, and nothing at all after a cancel:
+of `ConnectionNotice`, `SendingAllowed`, `ReadingPaused` and `FrameReceived`; at last one `ConnectionLost`. On a
+request's ticket comes exactly one terminal item, nothing after it, and nothing at all after a cancel:
 
 * `ReplyReceived`, or
 * `RequestFailed`, or
@@ -32,6 +32,7 @@ __all__ = [
     "OpenFailed",
     "OpenRefused",
     "Opened",
+    "ReadingPaused",
     "ReplyReceived",
     "RequestFailed",
     "RequestItem",
@@ -96,6 +97,16 @@ class SendingAllowed:
 
 
 @record
+class ReadingPaused:
+    """True when unconsumed items passed high water and the gateway is not read; False when it is read again.
+
+    Until then consumed items have to be reported at once.
+    """
+
+    paused: bool
+
+
+@record
 class FrameReceived:
     """The text of every frame as it came, before what it means; only for an engine made with `deliver_frames`."""
 
@@ -134,9 +145,12 @@ class StreamFinished:
 
 @record
 class StreamBroken:
-    """The stream ended early, all chunks before it stand; terminal. `reason` says what the gateway said about it."""
+    """The stream ended early, all chunks before it stand; terminal. `reason` says why.
 
-    metadata: Metadata
+    `metadata` is that of the last frame, or None when this side gave the stream up.
+    """
+
+    metadata: Metadata | None
     reason: str
 
 
@@ -183,7 +197,14 @@ class ConnectionLost:
 
 
 ConnectionItem: TypeAlias = (
-    Opened | OpenRefused | OpenFailed | ConnectionNotice | SendingAllowed | FrameReceived | ConnectionLost
+    Opened
+    | OpenRefused
+    | OpenFailed
+    | ConnectionNotice
+    | SendingAllowed
+    | ReadingPaused
+    | FrameReceived
+    | ConnectionLost
 )
 RequestItem: TypeAlias = (
     ReplyReceived

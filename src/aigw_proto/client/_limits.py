@@ -16,10 +16,13 @@ class ClientLimits:
 
     open_timeout_seconds: float = 10.0
     """From `OpenConnection` to the end of the opening handshake: name lookup, TCP, TLS and one round trip."""
-    high_water_bytes: int = 4 * MIB
+    high_water_bytes: int = 16 * MIB
     """Delivered but not yet consumed bytes above which the gateway is no longer read, whoever's they are."""
-    low_water_bytes: int = 1 * MIB
-    """Unconsumed bytes below which reading resumes. Must leave room for what the API layer has not reported yet."""
+    low_water_bytes: int = 4 * MIB
+    """Unconsumed bytes below which reading resumes."""
+    stall_timeout_seconds: float | None = 20.0
+    """Not reading and nothing consumed for so long, while a request waits: the fullest is given up. Gateways give up a
+    socket that is not read after a minute, and with it all requests."""
     sending_high_water_bytes: int = 1 * MIB
     """Unsent bytes above which the API layer is asked to hold further requests back."""
     sending_low_water_bytes: int = 256 * KIB

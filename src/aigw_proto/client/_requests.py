@@ -36,6 +36,8 @@ from ._items import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ._limits import ClientLimits
 
 __all__ = ["Orphan", "RequestTable", "Violation"]
@@ -169,6 +171,11 @@ class RequestTable:
         self._cancelled.clear()
         self._deadlines.clear()
         return tickets
+
+    @property
+    def tickets(self) -> Collection[int]:
+        """The requests under way, oldest first."""
+        return self._by_ticket.keys()
 
     def next_deadline(self) -> float | None:
         """Return the earliest deadline of a request under way."""

@@ -150,6 +150,6 @@ class Session:
             if event.status != 101:
                 return OpenRefused(event.status, event.headers, event.body)
             return OpenFailed(f"what answered is no WebSocket server: {event.reason}")
-        if isinstance(event, HttpFailed):
+        if isinstance(event, HttpFailed) and event.received_any:
             return OpenFailed(f"what answered is no WebSocket server: {event.reason}")
         return OpenFailed("the connection was closed before the handshake was over")

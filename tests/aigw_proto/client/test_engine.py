@@ -502,21 +502,68 @@ def test_unread_items_stop_reading_and_consuming_resumes() -> None:
     bench.open()
     event_id = bench.create(1)
     bench.say(frame("created", event_id), *(frame("stream", event_id, "x" * 100) for _ in range(20)))
-    assert bench.effects[-1] == SetReading(LINK, enabled=False)
+    paused = [SetReading(LINK, enabled=False), Deliver(CONNECTION, core.ReadingPaused(paused=True))]
+    assert bench.effects[-2:] == paused
     held = [item for item in bench.items(1) if isinstance(item, core.StreamStarted | core.ChunkReceived)]
     assert len(held) < 10
     sizes = [core.held_bytes(item) for item in held]
     assert sum(sizes[:-1]) <= 2000 < sum(sizes)
     # A report that is not enough changes nothing; what came already waits.
-    assert bench.feed(core.Consumed(100)) == []
-    # Twelve chunks are too much for one more round: the pause goes on, without a word about it.
-    effects = bench.feed(core.Consumed(sum(sizes) - 100))
-    assert not any(isinstance(effect, SetReading) for effect in effects)
-    bench.feed(core.Consumed(10_000))
-    assert not any(isinstance(effect, SetReading) for effect in bench.feed(core.Consumed(10_000))[:-1])
-    assert bench.effects[-1] == SetReading(LINK, enabled=True)
+    assert bench.feed(core.Consumed({1: 100})) == []
+    # What came already is too much for one more round: the pause goes on, without a word about it.
+    for _ in range(3):
+        effects = bench.feed(core.Consumed({1: 10_000}))
+        assert not any(isinstance(effect, SetReading) for effect in effects[:-2])
+    assert bench.effects[-2:] == [
+        SetReading(LINK, enabled=True),
+        Deliver(CONNECTION, core.ReadingPaused(paused=False)),
+    ]
     assert len(bench.items(1)) == 21
     bench.say(frame("done", event_id))
+    bench.finish()
+
+
+def test_a_request_left_unread_is_given_up_when_another_waits() -> None:
+    bench = Bench(limits=SMALL)
+    bench.open()
+    unread = bench.create(1)
+    bench.say(frame("created", unread), frame("stream", unread, "x" * 3000), frame("stream", unread, "late"))
+    waiting = bench.create(2)
+    assert bench.gateway is not None
+    bench.say(frame("created", waiting, "here"))
+    assert bench.items(2) == []
+    assert bench.engine.next_timeout() == bench.now + 20.0
+    bench.wait(20.0)
+    *_, chunk, broken = bench.items(1)
+    assert isinstance(chunk, core.ChunkReceived)
+    assert isinstance(broken, core.StreamBroken)
+    assert broken.metadata is None
+    assert bench.listen() == [{"type": "universal.cancel", "eventId": unread}]
+    assert bench.only(2, core.ReplyReceived).response == b'"here"'
+    assert bench.inner.dropped_frames == 1
+    bench.finish()
+
+
+def test_an_answer_left_unread_is_not_given_up_but_counts_no_longer() -> None:
+    bench = Bench(limits=SMALL)
+    bench.open()
+    bench.say(frame("created", bench.create(1), "x" * 3000))
+    waiting = bench.create(2)
+    bench.say(frame("created", waiting, "here"))
+    bench.wait(20.0)
+    bench.only(1, core.ReplyReceived)
+    bench.only(2, core.ReplyReceived)
+    bench.finish()
+
+
+def test_cancelling_settles_the_debt() -> None:
+    bench = Bench(limits=SMALL)
+    bench.open()
+    event_id = bench.create(1)
+    bench.say(frame("created", event_id), frame("stream", event_id, "x" * 3000))
+    bench.feed(core.CancelRequest(1))
+    assert SetReading(LINK, enabled=True) in bench.effects
+    bench.listen()
     bench.finish()
 
 
@@ -525,9 +572,9 @@ def test_a_gateway_that_is_not_read_is_not_taken_for_dead() -> None:
     bench.open()
     event_id = bench.create(1)
     bench.say(frame("created", event_id), frame("stream", event_id, "x" * 3000))
-    assert bench.engine.next_timeout() is None
+    assert bench.engine.next_timeout() == bench.now + 20.0
     bench.wait(1000.0)
-    bench.feed(core.Consumed(10_000))
+    bench.feed(core.Consumed({1: 10_000}))
     assert bench.engine.next_timeout() == bench.now + 10.0
     bench.wait(10.0)
     bench.listen()
@@ -547,6 +594,21 @@ def test_closing_while_not_reading_reads_again() -> None:
     bench.finish()
 
 
+def test_nonsense_behind_a_pause_is_met_when_closing() -> None:
+    bench = Bench(limits=SMALL)
+    bench.open()
+    event_id = bench.create(1)
+    bench.say(frame("created", event_id), frame("stream", event_id, "x" * 3000))
+    bench.feed(BytesReceived(LINK, b"\xff\xff\xff\xff"))
+    bench.feed(core.CloseConnection())
+    assert bench.effects[-2:] == [SetReading(LINK, enabled=True), EndSending(LINK)]
+    lost = bench.items(CONNECTION)[-1]
+    assert isinstance(lost, core.ConnectionLost)
+    assert lost.code == 1002
+    bench.end()
+    assert bench.engine.drained
+
+
 def test_a_gateway_that_breaks_while_not_read_is_noticed_when_reading_goes_on() -> None:
     bench = Bench(limits=SMALL)
     bench.open()
@@ -554,21 +616,22 @@ def test_a_gateway_that_breaks_while_not_read_is_noticed_when_reading_goes_on() 
     bench.say(frame("created", event_id), *(frame("stream", event_id, "x" * 3000) for _ in range(3)))
     bench.end(clean=False)
     for _ in range(4):
-        bench.feed(core.Consumed(10_000))
+        bench.feed(core.Consumed({1: 10_000}))
     chunks = [item for item in bench.items(1) if isinstance(item, core.ChunkReceived)]
     assert len(chunks) == 3
     assert isinstance(bench.items(1)[-1], core.ConnectionLost)
     bench.engine.finish()
 
 
-def test_nonsense_lets_the_paused_link_be_read_again() -> None:
+def test_a_timeout_while_not_reading_is_kept() -> None:
     bench = Bench(limits=SMALL)
     bench.open()
     event_id = bench.create(1, timeout_seconds=1.0)
     bench.say(frame("created", event_id), frame("stream", event_id, "x" * 3000))
     bench.wait(1.0)
+    assert isinstance(bench.items(1)[-1], core.RequestTimedOut)
     bench.end()
-    bench.feed(core.Consumed(10_000))
+    bench.feed(core.Consumed({1: 10_000}))
     bench.engine.finish()
 
 

@@ -1,0 +1,71 @@
+"""Where the client engine puts its effects, and what follows from their amount.
+
+Items for the program are counted until they are consumed; `set_reading()` at the end of a turn turns the level into
+`SetReading`, once and only when it changed. Bytes for the gateway are taken from the session once a turn.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from .._effects import CloseHow, Deliver, SendBytes, SetReading
+from ._flow import Flow
+from ._inputs import CONNECTION_TICKET
+from ._items import ReadingPaused, SendingAllowed, held_bytes
+
+if TYPE_CHECKING:
+    from .._effects import Effect
+    from .._kinds import LinkId
+    from ._items import ConnectionItem, RequestItem
+    from ._limits import ClientLimits
+    from ._session import Session
+
+__all__ = ["Outlet"]
+
+
+class Outlet:
+    """The effects of the turn under way, and flow control."""
+
+    __slots__ = ("_link", "effects", "flow", "paused", "peer_gone")
+
+    def __init__(self, link: LinkId, limits: ClientLimits) -> None:
+        """Begin with nothing to say, reading."""
+        self._link = link
+        self.effects: deque[Effect] = deque()
+        self.flow = Flow(limits)
+        self.paused = False
+        """The driver was told not to read."""
+        self.peer_gone: CloseHow | None = None
+        """How the link can still be closed, once the gateway's stream has ended."""
+
+    def deliver(self, item: ConnectionItem) -> None:
+        """Hand over what concerns the connection."""
+        self.effects.append(Deliver(CONNECTION_TICKET, item))
+
+    def answer(self, ticket: int, item: RequestItem, now: float) -> None:
+        """Hand over what concerns a request; it counts as held until it is consumed."""
+        self.effects.append(Deliver(ticket, item))
+        self.flow.delivered(ticket, held_bytes(item), now)
+
+    def unsent(self, size: int) -> None:
+        """Note the driver's backlog, and tell the API layer when it passes a mark."""
+        before = self.flow.sending
+        self.flow.unsent(size)
+        if self.flow.sending is not before:
+            self.deliver(SendingAllowed(self.flow.sending))
+
+    def set_reading(self, session: Session, now: float, *, closing: bool) -> None:
+        """Bring driver, session and API layer in line with the level; a closing connection is read whatever is held."""
+        paused = not (self.flow.reading or closing)
+        if paused is not self.paused and self.peer_gone is None:
+            self.paused = paused
+            session.set_reading(enabled=not paused, now=now)
+            self.effects.append(SetReading(self._link, enabled=not paused))
+            self.deliver(ReadingPaused(paused))
+
+    def flush(self, session: Session) -> None:
+        """Send what the session has for the gateway, unless the stream is broken."""
+        chunks = session.data_to_send()
+        if chunks and self.peer_gone is not CloseHow.ABORT:
+            self.effects.append(SendBytes(self._link, chunks))

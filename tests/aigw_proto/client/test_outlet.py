@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from aigw_proto._effects import CloseHow, Deliver, SendBytes, SetReading
+from aigw_proto._entropy import Entropy
+from aigw_proto._kinds import LinkId
+from aigw_proto._limits import HttpLimits, WebSocketLimits
+from aigw_proto.client import (
+    CONNECTION_TICKET,
+    ChunkReceived,
+    ClientLimits,
+    GatewayUrl,
+    OpenConnection,
+    ReadingPaused,
+    SendingAllowed,
+)
+from aigw_proto.client._outlet import Outlet
+from aigw_proto.client._session import Session
+from support.client_bench import counted
+
+LINK = LinkId(1)
+LIMITS = ClientLimits(
+    high_water_bytes=500, low_water_bytes=100, sending_high_water_bytes=500, sending_low_water_bytes=100
+)
+CHUNK = ChunkReceived(b"x" * 1000, None)
+
+
+def session() -> Session:
+    return Session(
+        OpenConnection(GatewayUrl(secure=False, host="h", port=80, host_header=b"h", target=b"/")),
+        now=0.0,
+        entropy=Entropy(counted),
+        http=HttpLimits(),
+        websocket=WebSocketLimits(),
+        open_timeout_seconds=5.0,
+    )
+
+
+def test_reading_follows_what_is_held_once_a_turn() -> None:
+    outlet = Outlet(LINK, LIMITS)
+    line = session()
+    outlet.set_reading(line, 0.0, closing=False)
+    assert not outlet.effects
+    outlet.answer(1, CHUNK, 0.0)
+    for _ in range(2):
+        outlet.set_reading(line, 0.0, closing=False)
+    assert list(outlet.effects) == [
+        Deliver(1, CHUNK),
+        SetReading(LINK, enabled=False),
+        Deliver(CONNECTION_TICKET, ReadingPaused(paused=True)),
+    ]
+    outlet.effects.clear()
+    outlet.set_reading(line, 0.0, closing=True)
+    assert outlet.effects[0] == SetReading(LINK, enabled=True)
+
+
+def test_a_stream_that_has_ended_is_not_paused() -> None:
+    outlet = Outlet(LINK, LIMITS)
+    outlet.peer_gone = CloseHow.FLUSH
+    outlet.answer(1, CHUNK, 0.0)
+    outlet.set_reading(session(), 0.0, closing=False)
+    assert list(outlet.effects) == [Deliver(1, CHUNK)]
+
+
+def test_bytes_are_sent_unless_the_stream_is_broken() -> None:
+    outlet = Outlet(LINK, LIMITS)
+    outlet.flush(session())
+    (effect,) = outlet.effects
+    assert isinstance(effect, SendBytes)
+    line = session()
+    line.data_to_send()
+    outlet.flush(line)
+    assert len(outlet.effects) == 1
+    outlet.peer_gone = CloseHow.ABORT
+    outlet.flush(session())
+    assert len(outlet.effects) == 1
+
+
+def test_the_backlog_is_told_when_it_passes_a_mark() -> None:
+    outlet = Outlet(LINK, LIMITS)
+    for size in (500, 501, 600, 101, 100, 0):
+        outlet.unsent(size)
+    assert list(outlet.effects) == [
+        Deliver(CONNECTION_TICKET, SendingAllowed(allowed=False)),
+        Deliver(CONNECTION_TICKET, SendingAllowed(allowed=True)),
+    ]
