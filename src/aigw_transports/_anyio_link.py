@@ -201,7 +201,8 @@ def _hold_back(stream: ByteStream) -> None:
     anyio pauses a transport after each `receive()` that had to wait, and those that it connects, but not those that it
     accepts: a peer that sends fast enough from its first byte on would be read without bound.
     """
-    transport = getattr(stream, "_transport", None)
+    inner = stream.transport_stream if isinstance(stream, TLSStream) else stream
+    transport = getattr(inner, "_transport", None)
     if isinstance(transport, asyncio.ReadTransport):
         transport.pause_reading()
 

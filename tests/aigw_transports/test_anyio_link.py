@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio.abc import ByteStream, SocketStream
 
@@ -244,3 +246,22 @@ async def test_a_link_that_closes_before_it_opens_says_nothing() -> None:
         await run(link, peer)
         assert fed.events == []
         other.close(CloseHow.ABORT)
+
+
+async def test_a_link_that_never_reads_leaves_the_sender_waiting() -> None:
+    with anyio.fail_after(20):
+        peer, stream = await connection()
+        link = Link(LINK, lambda event: link.set_reading(False))
+        async with peer, anyio.create_task_group() as tasks:
+            tasks.start_soon(run, link, stream)
+            raw = peer.extra(anyio.abc.SocketAttribute.raw_socket)
+            sent = idle = 0
+            while idle < 100:
+                try:
+                    sent += os.write(raw.fileno(), bytes(MIB))
+                    idle = 0
+                except BlockingIOError:
+                    idle += 1
+                    await anyio.lowlevel.checkpoint()
+                assert sent < 64 * MIB, "read without bound"
+            link.close(CloseHow.ABORT)
