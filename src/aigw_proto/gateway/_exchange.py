@@ -109,8 +109,7 @@ class Exchange:
         self._stream: AnswerStream | None = None
         connection.lessee = lessee
         connection.http.send_request(step.request)
-        if step.body:
-            connection.http.send_data(step.body)
+        connection.http.send_data(step.body)
         connection.http.end_message()
         core.turn.send(connection.link, connection.http.data_to_send())
 

@@ -75,6 +75,9 @@ class Owner:
     def crash(self, now: float) -> None:
         self.deadline = None
 
+    def drop(self, now: float) -> None:
+        self.deadline = None
+
 
 def test_the_earliest_owner_comes_first_and_once() -> None:
     deadlines = Deadlines()
