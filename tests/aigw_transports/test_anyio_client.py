@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 import anyio
 import msgspec
 import pytest
+import trustme
 
 import aigw_transports.anyio as aigw
 from aigw_proto._errors import LocalProtocolError
@@ -591,3 +594,34 @@ def test_a_frame_that_belongs_to_nobody_is_logged(backend: str, caplog: pytest.L
 
     run(backend, main)
     assert "goaway" in caplog.messages[0]
+
+
+def test_wss_checks_the_certificate(backend: str, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(server)  # pyright: ignore[reportUnknownMemberType] - OpenSSL types
+
+    async def play(hand: Hand) -> None:
+        try:
+            await hand.accept()
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            return  # the client did not trust the certificate
+        assert hand.ws is not None
+        hand.ws.send_close()
+        await hand.flush()
+        await last_words(hand)
+
+    async def main() -> None:
+        async with played(play, server) as url:
+            url = url.replace("127.0.0.1", "localhost")
+            async with aigw.connect(url, tls=aigw.TlsPolicy(str(tmp_path / "ca.pem"))) as gateway:
+                with pytest.raises(aigw.ConnectionLost) as lost:
+                    await gateway.create("openai", CHAT, chat("x"))
+                assert lost.value.code == 1000
+            with pytest.raises(aigw.ConnectionFailed) as caught:
+                async with aigw.connect(url):
+                    raise AssertionError("the block is not entered")
+            assert caught.value.failure is ConnectFailure.CERTIFICATE
+
+    run(backend, main)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
+from anyio.streams.tls import TLSStream
 
 from aigw_proto._inputs import Input, ShutdownRequested
 from aigw_proto.gateway import GatewayConfig, GatewayEngine, GatewaySettings
@@ -18,7 +20,7 @@ from aigw_proto.ws import Opening, UpgradeOffer, WSConnection
 from aigw_transports.anyio import Driver, serve
 
 if TYPE_CHECKING:
-    from anyio.abc import SocketStream
+    from anyio.abc import ByteStream
 
     from aigw_proto._kinds import Engine
 
@@ -63,7 +65,7 @@ async def live_gateway(
 class Hand:
     """A gateway's end of one connection, for a test to play."""
 
-    def __init__(self, stream: SocketStream) -> None:
+    def __init__(self, stream: ByteStream) -> None:
         self.stream = stream
         self.opening = Opening.server(now=anyio.current_time())
         self.ws: WSConnection | None = None
@@ -91,10 +93,18 @@ class Hand:
 
 
 @asynccontextmanager
-async def played(play: Callable[[Hand], Awaitable[None]]) -> AsyncGenerator[str, None]:
+async def played(
+    play: Callable[[Hand], Awaitable[None]], tls: ssl.SSLContext | None = None
+) -> AsyncGenerator[str, None]:
     """Listen with a gateway that is played by hand, one call of `play` for each connection."""
 
-    async def handle(stream: SocketStream) -> None:
+    async def handle(stream: ByteStream) -> None:
+        try:
+            if tls is not None:
+                stream = await TLSStream.wrap(stream, ssl_context=tls, server_side=True, standard_compatible=False)
+        except (ssl.SSLError, anyio.EndOfStream, anyio.BrokenResourceError):
+            await stream.aclose()
+            return
         async with stream:
             await play(Hand(stream))
 
@@ -102,6 +112,6 @@ async def played(play: Callable[[Hand], Awaitable[None]]) -> AsyncGenerator[str,
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, handle)
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
-        yield f"ws://127.0.0.1:{port}/v1/local/default"
+        yield f"{'ws' if tls is None else 'wss'}://127.0.0.1:{port}/v1/local/default"
         tasks.cancel_scope.cancel()
     await listener.aclose()
