@@ -130,6 +130,8 @@ class ReceivingHalf:
         except h11.RemoteProtocolError as error:
             return self._fail(error.error_status_hint, str(error))
         except BlockTooLong:
+            if self._is_not_http():
+                return self._fail(400, _NOT_HTTP)
             return self._fail(431, f"the head is longer than {self._limits.max_head_bytes} bytes")
         except ChunkingFault as fault:
             return self._fail(400, str(fault))
@@ -177,14 +179,20 @@ class ReceivingHalf:
                 return self._fail(400, "the head holds a forbidden character")
             self._h11.receive_data(head)
             return self._take_request() if self._is_server else self._take_response()
-        start = self._inbox.partial[:2]
-        if start and start[0] < _FIRST_PRINTABLE and not (self._is_server and _EMPTY_LINES.match(start + b"\n")):
+        if self._is_not_http():
             return self._fail(400, _NOT_HTTP)  # say so early: TLS to a plain port would wait for ever
         if not self._eof:
             return Signal.NEED_DATA
         if self._is_server and not self._inbox.partial.strip(b"\r\n"):
             return self._end(StreamEnded())
         return self._fail(400, "the stream ended before a whole head arrived")
+
+    def _is_not_http(self) -> bool:
+        """Whether the unfinished head begins with what no head, and no empty line before a request, begins with."""
+        start = self._inbox.partial[:2]
+        if not start or start[0] >= _FIRST_PRINTABLE:
+            return False
+        return not self._is_server or _EMPTY_LINES.match(start + b"\n") is None
 
     def _take_request(self) -> HttpEvent:
         event = self._h11.next_event()

@@ -174,6 +174,8 @@ BAD_REQUESTS: list[tuple[bytes, int]] = [
     (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n: b\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nHost: " + b"a" * 200 + b"\r\n\r\n", 431),
     (b"GET /" + b"a" * 200, 431),
+    (b"\r\nGET /" + b"a" * 200, 431),
+    (b"\r" + b"a" * 300, 400),
     (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 40 + b"\r\n", 431),
 ]
 
