@@ -17,7 +17,6 @@ from wsproto import connection as wsproto_connection
 from wsproto import events as wsproto_events
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason
-from wsproto.utilities import LocalProtocolError as WsprotoLocalError
 
 from .._errors import CloseCode, LocalProtocolError
 from .._kinds import Role
@@ -114,7 +113,7 @@ class _Receiver:
                     return PeerClose(int(event.code), event.reason or "")
                 raise Violation(int(event.code), event.reason or "")
             case _:
-                return None
+                return None  # events of the opening handshake; this connection is behind it
 
     def _take(self, opcode: Opcode, data: bytes, *, last: bool) -> Received | None:
         if self._max_message_bytes is None:
@@ -182,7 +181,4 @@ class _Sender:
         return output
 
     def _send(self, event: wsproto_events.Event) -> None:
-        try:
-            self._output.append(bytes(self._connection.send(event)))
-        except WsprotoLocalError as error:
-            raise LocalProtocolError(str(error)) from None
+        self._output.append(bytes(self._connection.send(event)))

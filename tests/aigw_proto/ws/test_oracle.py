@@ -215,6 +215,9 @@ def test_oracle_refuses_misuse() -> None:
         connection.send_ping(b"x" * 126)
     connection.send_piece(Opcode.TEXT, b"\xa9", finished=True)
     assert b"".join(data for _, data in parse(b"".join(connection.data_to_send()))) == "é".encode()
+    connection.send_text_chunks([b"a", b"b"])
+    connection.send_binary(b"c")
+    assert parse(b"".join(connection.data_to_send())) == [(0x81, b"ab"), (0x82, b"c")]
     connection.send_close(None)
     assert parse(b"".join(connection.data_to_send())) == [(0x88, b"")]
     assert run_machine(connection, [frame(0x89, b"late"), frame(0x88, b"\x03\xe8")]) == [
