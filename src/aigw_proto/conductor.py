@@ -36,9 +36,14 @@ from ._kinds import Engine, LinkId
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Conductor", "Ports"]
+__all__ = ["FLUSH_SECONDS", "Conductor", "Ports"]
 
 InputT = TypeVar("InputT")
+FLUSH_SECONDS = 10.0
+"""How long a link that was closed with `CloseHow.FLUSH` keeps sending to a peer that does not read.
+
+A bound of the drivers, the same for all, because `CloseLink` is the last that an engine says of a link.
+"""
 _TURNS_PER_CALL = (
     64  # enough for every answer of one relayed read; at 10 us a turn, others wait less than a millisecond
 )
@@ -64,7 +69,7 @@ class Ports(Protocol):
         ...
 
     def close(self, link: LinkId, how: CloseHow) -> None:
-        """Close a link or withdraw its connect; feed nothing for it afterwards."""
+        """Close a link or withdraw its connect; feed nothing for it afterwards. Flushing ends by `FLUSH_SECONDS`."""
         ...
 
     def journal(self, effect: Journal) -> None:

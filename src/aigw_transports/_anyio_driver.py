@@ -19,10 +19,10 @@ from anyio.abc import SocketAttribute
 
 from aigw_proto._effects import CloseHow, Connect, Deliver, Journal, Log, LogLevel
 from aigw_proto._inputs import ConnectFailed, Input, LinkAccepted, LinkConnected
-from aigw_proto.conductor import Conductor
+from aigw_proto.conductor import FLUSH_SECONDS, Conductor
 
 from ._anyio_connect import negotiated_protocol, open_stream
-from ._anyio_link import CLOSE_NOTIFY_SECONDS, FLUSH_SECONDS, Link
+from ._anyio_link import CLOSE_NOTIFY_SECONDS, Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

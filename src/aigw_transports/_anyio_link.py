@@ -19,6 +19,7 @@ from anyio.streams.tls import TLSStream
 
 from aigw_proto._effects import CloseHow
 from aigw_proto._inputs import BytesReceived, BytesSent, PeerClosed
+from aigw_proto.conductor import FLUSH_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,10 +29,8 @@ if TYPE_CHECKING:
     from aigw_proto._inputs import Input
     from aigw_proto._kinds import LinkId
 
-__all__ = ["CLOSE_NOTIFY_SECONDS", "FLUSH_SECONDS", "Link"]
+__all__ = ["CLOSE_NOTIFY_SECONDS", "Link"]
 
-FLUSH_SECONDS = 10.0
-"""How long a link that the engine has closed keeps trying to send its backlog to a peer that does not read."""
 CLOSE_NOTIFY_SECONDS = 1.0
 """How long a closed TLS link waits for the peer's close_notify; ours is sent at once."""
 _READ_BYTES = 64 * 1024

@@ -1,4 +1,4 @@
-"""The network of the memory world: virtual time, and byte streams that behave badly on request.
+"""The streams of the memory world's network, which behave badly on request.
 
 A stream is two one-way pipes. What a sender writes waits in its *backlog* (the bytes a driver would hold), moves into
 the *kernel* as far as the buffer has room, arrives after the latency, and waits there until the receiver reads. Reading
@@ -11,19 +11,18 @@ Nothing here knows engines; `aigw_transports.memory` joins the ends of a stream 
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from aigw_proto.conductor import FLUSH_SECONDS
+
 if TYPE_CHECKING:
-    import random
     from collections.abc import Callable, Sequence
 
-__all__ = ["FLUSH_SECONDS", "End", "Faults", "Receiver", "Schedule", "Wakeup", "join"]
+    from ._schedule import Schedule, Wakeup
 
-FLUSH_SECONDS = 10.0
-"""How long a closed end keeps trying to send its backlog to a peer that does not read; the same in every driver."""
+__all__ = ["End", "Faults", "Receiver", "join"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,61 +49,6 @@ class Faults:
     """Chance that connecting is refused."""
     silent: bool = False
     """Connecting is never answered."""
-
-
-class Wakeup:
-    """A callback in the schedule; `cancel()` it and it never runs."""
-
-    __slots__ = ("_callback",)
-
-    def __init__(self, callback: Callable[[], None] | None) -> None:
-        self._callback = callback
-
-    def cancel(self) -> None:
-        """Forget the callback. Harmless when it has run."""
-        self._callback = None
-
-    def take(self) -> Callable[[], None] | None:
-        """Return the callback for its one run; None when cancelled."""
-        callback, self._callback = self._callback, None
-        return callback
-
-
-class Schedule:
-    """Virtual time: callbacks in order of time, then of scheduling. The clock jumps from one to the next."""
-
-    def __init__(self, random_source: random.Random) -> None:
-        self.now = 0.0
-        self.random = random_source
-        self._heap: list[tuple[float, int, Wakeup]] = []
-        self._count = 0
-
-    def at(self, time: float, callback: Callable[[], None]) -> Wakeup:
-        """Run `callback` at `time`, or now when that has passed; never before what is already due."""
-        wakeup = Wakeup(callback)
-        self._count += 1
-        heapq.heappush(self._heap, (max(time, self.now), self._count, wakeup))
-        return wakeup
-
-    def after(self, seconds: float, callback: Callable[[], None]) -> Wakeup:
-        """Run `callback` in `seconds`."""
-        return self.at(self.now + seconds, callback)
-
-    def step(self, latest: float) -> bool:
-        """Run the next callback that is due by `latest`; False when there is none."""
-        heap = self._heap
-        while heap and heap[0][0] <= latest:
-            time, _, wakeup = heapq.heappop(heap)
-            callback = wakeup.take()
-            if callback is not None:
-                self.now = time
-                callback()
-                return True
-        return False
-
-    def chance(self, probability: float) -> bool:
-        """Draw whether something of that probability happens."""
-        return probability > 0 and self.random.random() < probability
 
 
 class Receiver(Protocol):

@@ -18,31 +18,23 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from aigw_proto._effects import CloseHow, Connect, Deliver, Journal, Log, TlsPolicy
-from aigw_proto._inputs import (
-    BytesReceived,
-    BytesSent,
-    ConnectFailed,
-    ConnectFailure,
-    Input,
-    LinkAccepted,
-    LinkConnected,
-    PeerClosed,
-)
-from aigw_proto.conductor import Conductor
+from aigw_proto._inputs import ConnectFailure, Input
 from aigw_proto.testing import Checked, Traced
 
-from ._network import FLUSH_SECONDS, End, Faults, Schedule, Wakeup, join
+from ._hosts import Host
+from ._network import Faults, join
+from ._schedule import Schedule
 from ._scripted import Caller, Listener, Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aigw_proto._kinds import Engine, LinkId
+    from aigw_proto._effects import TlsPolicy
+    from aigw_proto._kinds import Engine
 
-__all__ = ["FLUSH_SECONDS", "Faults", "Host", "Listener", "Peer", "World"]
+__all__ = ["Faults", "Host", "Listener", "Peer", "World"]
 
 InputT = TypeVar("InputT")
 
@@ -82,7 +74,7 @@ class World:
         `faults` and `bad_certificate` apply to links that others open to it.
         """
         checked = engine if isinstance(engine, Checked) else Checked(engine)
-        host: Host[InputT] = Host(self, self._schedule, name, Traced(checked, name, self._trace.append))
+        host: Host[InputT] = Host(self.dial, self._schedule, name, Traced(checked, name, self._trace.append))
         if port is not None:
             host.listener = self.listen(name, port, faults=faults, bad_certificate=bad_certificate)
             host.listener.acceptor = host.accept
@@ -166,137 +158,3 @@ class World:
 
     def _complaint(self, what: str) -> str:
         return "\n".join([f"{what}; time is {self.time:.6f}; the last inputs and effects:", *list(self._trace)[-40:]])
-
-
-class Host(Generic[InputT]):
-    """An engine on the network, and its driver's ports. Made by `World.host`."""
-
-    def __init__(self, world: World, schedule: Schedule, name: str, engine: Engine[InputT | Input]) -> None:
-        """Join `engine` to the network and start it."""
-        self.name = name
-        self.listener: Listener | None = None
-        """Where it listens; None when it does not."""
-        self.journaled: list[object] = []
-        """The entries of all `Journal` effects."""
-        self.logged: list[Log] = []
-        """All `Log` effects."""
-        self.delivered: list[Deliver] = []
-        """All `Deliver` effects."""
-        self.has_drained = False
-        """The engine said `Drained`; the host refuses connections from then on."""
-        self._world = world
-        self._schedule = schedule
-        self._links: dict[LinkId, _Link[InputT]] = {}
-        self._timer = Wakeup(None)
-        self._conductor: Conductor[InputT | Input] = Conductor(engine, self, lambda: schedule.now)
-        schedule.after(0.0, self._conductor.start)
-
-    def feed(self, event: InputT | Input) -> None:
-        """Give the engine an input of its own kind, or a `ShutdownRequested`, now."""
-        self._conductor.feed(event)
-
-    def accept(self, end: End, caller: str) -> None:
-        """Take the far end of a new stream."""
-        link = _Link(self._conductor, self._conductor.new_link(), self.name)
-        self._links[link.link] = link
-        link.attach(end, LinkAccepted(link.link, caller))
-
-    def connect(self, effect: Connect) -> None:
-        """See `Ports`."""
-        link = self._links[effect.link] = _Link(self._conductor, effect.link, self.name)
-        self._world.dial(link, effect.host, effect.port, effect.tls)
-
-    def send(self, link: LinkId, chunks: list[bytes]) -> int:
-        """See `Ports`."""
-        return self._links[link].stream.send(chunks)
-
-    def set_reading(self, link: LinkId, enabled: bool) -> None:
-        """See `Ports`."""
-        self._links[link].set_reading(enabled)
-
-    def end_sending(self, link: LinkId) -> None:
-        """See `Ports`."""
-        self._links[link].stream.end_sending()
-
-    def close(self, link: LinkId, how: CloseHow) -> None:
-        """See `Ports`."""
-        self._links.pop(link).let_go(flush=how is CloseHow.FLUSH)
-
-    def journal(self, effect: Journal) -> None:
-        """See `Ports`."""
-        self.journaled.append(effect.entry)
-
-    def log(self, effect: Log) -> None:
-        """See `Ports`."""
-        self.logged.append(effect)
-
-    def deliver(self, effect: Deliver) -> None:
-        """See `Ports`."""
-        self.delivered.append(effect)
-
-    def drained(self) -> None:
-        """See `Ports`."""
-        self.has_drained = True
-        self._timer.cancel()
-        if self.listener is not None:
-            self.listener.closed = True
-
-    def arm(self, deadline: float | None) -> None:
-        """See `Ports`."""
-        self._timer.cancel()
-        if deadline is not None:
-            self._timer = self._schedule.at(deadline, self._conductor.wake)
-
-
-class _Link(Generic[InputT]):
-    """One link of a host: turns what its end of the stream tells into inputs."""
-
-    def __init__(self, conductor: Conductor[InputT | Input], link: LinkId, name: str) -> None:
-        self.link = link
-        self.name = name
-        self.withdrawn = False
-        self._conductor = conductor
-        self._end: End | None = None
-        self._reading = True
-
-    @property
-    def stream(self) -> End:
-        """The open stream; `Checked` has made sure that there is one."""
-        if self._end is None:
-            raise RuntimeError(f"link {self.link} is not open")
-        return self._end
-
-    def attach(self, end: End, event: LinkAccepted | LinkConnected) -> None:
-        """Own the end, report the link, and start reading unless the engine's answer was otherwise."""
-        self._end, end.owner = end, self
-        self._conductor.feed(event)
-        if not self.withdrawn and self._reading:
-            end.set_reading(True)
-
-    def set_reading(self, enabled: bool) -> None:
-        self._reading = enabled
-        self.stream.set_reading(enabled)
-
-    def let_go(self, *, flush: bool) -> None:
-        self.withdrawn = True
-        if self._end is not None:
-            self._end.close(flush=flush)
-
-    def opened(self, end: End) -> None:
-        if self.withdrawn:
-            end.close(flush=True)
-        else:
-            self.attach(end, LinkConnected(self.link))
-
-    def failed(self, failure: ConnectFailure, detail: str) -> None:
-        if not self.withdrawn:
-            self._conductor.feed(ConnectFailed(self.link, failure, detail))
-
-    def data_received(self, data: bytes) -> None:
-        self._conductor.feed(BytesReceived(self.link, data))
-
-    def ended(self, clean: bool) -> None:
-        self._conductor.feed(PeerClosed(self.link, clean))
-
-    def backlog_shrank(self, unsent: int) -> None:
-        self._conductor.feed(BytesSent(self.link, unsent))
