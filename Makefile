@@ -34,7 +34,7 @@ lint: $(VENV)/group-lint
 
 # The tests are checked as well, so what they import must be there.
 types: $(VENV)/installed $(VENV)/group-lint $(VENV)/group-test
-	MYPYPATH=src $(BIN)/mypy --explicit-package-bases src tests docs/examples docs/make_state_diagrams.py
+	$(BIN)/mypy src tests docs/examples docs/make_*.py
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/installed $(VENV)/group-docs

@@ -9,7 +9,7 @@ import ast
 import inspect
 from pathlib import Path
 
-from aigw_proto import _limits
+import aigw_proto
 
 PAGE = Path(__file__).parent / "reference" / "limits.md"
 SECTIONS = {
@@ -21,9 +21,16 @@ SECTIONS = {
 KIB = 1024
 
 
+def source_of(kind: type) -> str:
+    """Return the source of the module in which `kind` is defined."""
+    module = inspect.getmodule(kind)
+    assert module is not None
+    return inspect.getsource(module)
+
+
 def rows_of(cls: ast.ClassDef) -> list[tuple[str, object, str]]:
     """Return name, default and reason of every field of a limits class."""
-    defaults: object = getattr(_limits, cls.name)()
+    defaults: object = getattr(aigw_proto, cls.name)()
     rows: list[tuple[str, object, str]] = []
     for field, after in zip(cls.body, cls.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
@@ -48,7 +55,11 @@ def show(name: str, value: object) -> str:
 
 def outputs() -> dict[Path, str]:
     """Return every file this script writes, with its text."""
-    classes = {node.name: node for node in ast.parse(inspect.getsource(_limits)).body if isinstance(node, ast.ClassDef)}
+    classes = {
+        node.name: node
+        for node in ast.parse(source_of(aigw_proto.GatewayLimits)).body
+        if isinstance(node, ast.ClassDef)
+    }
     lines = [
         "# Limits",
         "",

@@ -1,18 +1,14 @@
 from __future__ import annotations
 
 import socket
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from selectors_driver import SelectorsDriver
 
 from aigw_proto import Input, ShutdownRequested
 from aigw_proto.testing import SCENARIOS, Addresses, Scenario, check_driver
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "examples"))
-from selectors_driver import SelectorsDriver
 
 if TYPE_CHECKING:
     from collections.abc import Callable

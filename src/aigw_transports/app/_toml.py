@@ -188,8 +188,8 @@ class Table:
 
     def table(self, key: str) -> Table:
         """Read a table; an empty one when it is absent or wrong."""
-        value = self._get(key, dict, "a table")
-        return Table(self.at(key), cast("dict[str, object]", value or {}), self.problems)
+        value = cast("dict[str, object]", self._get(key, dict, "a table") or {})
+        return Table(self.at(key), value, self.problems)
 
     def tables(self, key: str) -> list[Table]:
         """Read an array of tables (`[[key]]`)."""

@@ -27,7 +27,10 @@ from ._serve import StartError, drop_output, run_mock, run_serve
 from .log import make_log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
+
+    AddParser: TypeAlias = Callable[..., argparse.ArgumentParser]
 
 __all__ = ["build_parser", "main"]
 
@@ -98,16 +101,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"aigw {importlib.metadata.version('aigw')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_serve(commands)
-    _add_mock(commands)
-    _add_call(commands)
+    _add_serve(commands.add_parser)
+    _add_mock(commands.add_parser)
+    _add_call(commands.add_parser)
     demo = commands.add_parser(
         "demo",
         help="show several requests at once on one WebSocket",
         description="Start a gateway and a fake provider on loopback, run several requests at once on one WebSocket, "
         "and print every frame as it arrives. Needs no key and no network; ends after a few seconds.",
     )
-    demo.set_defaults(run=lambda _: run_demo(sys.stdout))
+    demo.set_defaults(run=_demo)
     return parser
 
 
@@ -133,8 +136,8 @@ def _complain(text: str, status: int) -> int:
     return status
 
 
-def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
+def _add_serve(add_parser: AddParser) -> None:
+    parser = add_parser(
         "serve",
         help="run the gateway",
         description="Run the gateway. When it is ready it prints one line: listening on ws://HOST:PORT",
@@ -157,8 +160,8 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=_serve)
 
 
-def _add_mock(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
+def _add_mock(add_parser: AddParser) -> None:
+    parser = add_parser(
         "mock",
         help="run the fake provider alone",
         description="Run a fake AI provider. When it is ready it prints one line: listening on http://HOST:PORT",
@@ -174,8 +177,8 @@ def _add_mock(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.set_defaults(run=_mock)
 
 
-def _add_call(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
+def _add_call(add_parser: AddParser) -> None:
+    parser = add_parser(
         "call",
         help="send one request to a gateway",
         description="Send one request to a gateway and print every frame of the answer, one line each, as it arrives.",
@@ -270,6 +273,11 @@ def _call(options: argparse.Namespace) -> int:
         err=sys.stderr,
     )
     return anyio.run(run)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    del options  # it has none
+    return run_demo(sys.stdout)
 
 
 def _port(text: str) -> int:

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 class Started:
-    """What the command line would have started."""
+    """What the command line would have started, newest last."""
 
-    configuration: Configuration
-    with_mock: bool
-    log: LogSink
-    mock: tuple[str, int, MockFault | None, str]
+    def __init__(self) -> None:
+        self.configurations: list[Configuration] = []
+        self.with_mock: list[bool] = []
+        self.logs: list[LogSink] = []
+        self.mocks: list[tuple[str, int, MockFault | None, str]] = []
 
 
 @pytest.fixture
@@ -28,11 +29,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     calls = Started()
 
     def run_serve(configuration: Configuration, log: LogSink, *, with_mock: bool) -> int:
-        calls.configuration, calls.log, calls.with_mock = configuration, log, with_mock
+        calls.configurations.append(configuration)
+        calls.logs.append(log)
+        calls.with_mock.append(with_mock)
         return 0
 
     def run_mock(host: str, port: int, fault: MockFault | None, transport: str, log: LogSink) -> int:
-        calls.mock, calls.log = (host, port, fault, transport), log
+        calls.mocks.append((host, port, fault, transport))
+        calls.logs.append(log)
         return 0
 
     monkeypatch.setattr(cli, "run_serve", run_serve)
@@ -76,7 +80,10 @@ def test_usage_errors(arguments: list[str], expected: str, capsys: pytest.Captur
 
 
 def test_trio_has_to_be_installed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    def find_nothing(name: str) -> None:
+        assert name == "trio"
+
+    monkeypatch.setattr("importlib.util.find_spec", find_nothing)
     with pytest.raises(SystemExit):
         cli.main(["serve", "--transport", "trio"])
     assert "trio is not installed; install aigw[trio]" in capsys.readouterr().err
@@ -84,10 +91,10 @@ def test_trio_has_to_be_installed(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 def test_serve_without_a_file(started: Started) -> None:
     assert cli.main(["serve"]) == 0
-    server = started.configuration.server
+    server = started.configurations[-1].server
     assert (server.host, server.port, server.transport, server.drain_seconds) == ("127.0.0.1", 8787, "asyncio", 10.0)
-    assert started.with_mock
-    assert isinstance(started.log, TextLog)
+    assert started.with_mock == [True]
+    assert isinstance(started.logs[-1], TextLog)
 
 
 def test_options_win_over_the_file(started: Started, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,16 +104,16 @@ def test_options_win_over_the_file(started: Started, tmp_path: Path, capsys: pyt
         '[[gateway]]\nid = "g"\nauthentication = false\nkeys.openai.default = "k"\n'
     )
     assert cli.main(["serve", "--config", str(file)]) == 0
-    server = started.configuration.server
+    server = started.configurations[-1].server
     assert (server.host, server.port, server.transport, server.drain_seconds) == ("0.0.0.0", 1, "trio", 3.0)
-    assert not started.with_mock
+    assert started.with_mock == [False]
     assert "warning: gateway g has stored keys and no authentication" in capsys.readouterr().err
     options = ["--host", "::1", "--port", "0", "--transport", "anyio", "--drain-seconds", "0", "--log-format", "json"]
     assert cli.main(["serve", "--config", str(file), "--mock", *options]) == 0
-    server = started.configuration.server
+    server = started.configurations[-1].server
     assert (server.host, server.port, server.transport, server.drain_seconds) == ("::1", 0, "anyio", 0.0)
-    assert started.with_mock
-    assert isinstance(started.log, JsonLog)
+    assert started.with_mock == [False, True]
+    assert isinstance(started.logs[-1], JsonLog)
 
 
 def test_checking_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,13 +130,13 @@ def test_checking_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_mock_options(started: Started) -> None:
     assert cli.main(["mock"]) == 0
-    assert started.mock == ("127.0.0.1", 0, None, "asyncio")
+    assert started.mocks[0] == ("127.0.0.1", 0, None, "asyncio")
     assert cli.main(["mock", "--port", "9", "--fault", "status=429", "--chunk-delay", "0.05"]) == 0
-    fault = started.mock[2]
+    fault = started.mocks[1][2]
     assert fault is not None
     assert (fault.status, fault.chunk_delay_seconds) == (429, 0.05)
     assert cli.main(["mock", "--chunk-delay", "1"]) == 0
-    fault = started.mock[2]
+    fault = started.mocks[2][2]
     assert fault is not None
     assert fault.chunk_delay_seconds == 1.0
 

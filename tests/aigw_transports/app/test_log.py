@@ -135,8 +135,9 @@ def test_log_lines() -> None:
 
 
 def test_the_traceback_of_a_bug_is_kept() -> None:
+    nothing: dict[str, str] = {}
     with pytest.raises(KeyError) as caught:
-        {}["broken\x1b[0m"]
+        nothing["broken\x1b[0m"]
     effect = Log(LogLevel.ERROR, "bug", {}, caught.value)
     output = text(effect)
     assert "    Traceback (most recent call last):\n" in output
