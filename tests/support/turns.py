@@ -169,8 +169,10 @@ class Agent:
         return self.send(json.dumps({"type": "universal.cancel", "eventId": event_id}))
 
     def start(self, event_id: str, **step: Any) -> LinkId:
-        """Create a request and open its connection; return the connection."""
-        self.create(event_id, **step)
+        """Create a request and open a connection for it if need be; return the connection."""
+        for effect in self.create(event_id, **step):
+            if isinstance(effect, SendBytes) and effect.link % 2:
+                return effect.link
         return self.turns.upstream()
 
     def disconnect(self, *, clean: bool = False) -> list[Effect]:
@@ -207,8 +209,11 @@ class Agent:
 
     @property
     def close_code(self) -> int | None:
-        """The code of the Close frame that came."""
+        """The code of the Close frame that came; the client answers it."""
         assert isinstance(self.frames, list)
+        if (reply := b"".join(self.ws.data_to_send())) and self.link not in self.turns.closed:
+            self.turns.receive(self.link, reply)
+            assert isinstance(self.frames, list)
         return None if self.ended is None else self.ended.code
 
 
