@@ -75,6 +75,7 @@ class End:
         self.owner: Receiver | None = None
         self.peer: End = self
         self.read_bytes_per_second: float | None = None
+        """How fast the owner reads; None is at once."""
         self._schedule = schedule
         self._faults = faults
         self._backlog: deque[memoryview] = deque()
@@ -88,6 +89,7 @@ class End:
         self._eof_arrived = False
         self._reading = False
         self._read_wakeup: Wakeup | None = None
+        self._next_read = 0.0  # not before, for an owner that reads slowly
         self._told_end = False
         self._closed = False
         self._broken = False
@@ -107,7 +109,7 @@ class End:
     def set_reading(self, enabled: bool) -> None:
         """Start or stop reading. A new end does not read."""
         self._reading = enabled
-        self._read_after(0.0)
+        self._read_soon()
 
     def end_sending(self) -> None:
         """Send FIN behind the backlog."""
@@ -136,12 +138,12 @@ class End:
         self._arrived += data
         if self._closed and not self._backlog:
             self._reset()
-        self._read_after(0.0)
+        self._read_soon()
 
     def arrive_eof(self) -> None:
         """Take a FIN from the network."""
         self._eof_arrived = True
-        self._read_after(0.0)
+        self._read_soon()
 
     def arrive_reset(self) -> None:
         """Take a RST from the network: what was not read or sent is lost."""
@@ -150,7 +152,7 @@ class End:
         self._destroy()
         if self._reported_bytes and self._told_end:
             self._schedule.after(0.0, self._report)
-        self._read_after(0.0)
+        self._read_soon()
 
     def acknowledge(self, count: int) -> None:
         """Learn that the other side read `count` bytes."""
@@ -196,9 +198,9 @@ class End:
         self._last_arrival = max(self._last_arrival, schedule.now + seconds)
         schedule.at(self._last_arrival, arrive)
 
-    def _read_after(self, seconds: float) -> None:
+    def _read_soon(self) -> None:
         if self._reading and self._read_wakeup is None and (self._arrived or self._eof_arrived or self._broken):
-            self._read_wakeup = self._schedule.after(seconds, self._read)
+            self._read_wakeup = self._schedule.at(self._next_read, self._read)
 
     def _read(self) -> None:
         self._read_wakeup = None
@@ -212,15 +214,16 @@ class End:
         elif schedule.chance(faults.reset):
             self.break_both()
         else:
-            count = min(len(self._arrived), faults.max_read_bytes)
+            rate = self.read_bytes_per_second
+            count = min(len(self._arrived), faults.max_read_bytes, max(1, int(rate)) if rate else faults.max_read_bytes)
             if schedule.chance(faults.torn):
                 count = schedule.random.randint(1, count)
             data = bytes(self._arrived[:count])
             del self._arrived[:count]
+            self._next_read = schedule.now + (count / rate if rate else 0.0)
             self.peer.acknowledge(count)
             owner.data_received(data)
-            rate = self.read_bytes_per_second
-            self._read_after(count / rate if rate else 0.0)
+            self._read_soon()
 
     def _report(self) -> None:
         if self.owner is not None and self._backlog_bytes < self._reported_bytes:
