@@ -175,7 +175,13 @@ def test_trio_websocket(gateway: Process) -> None:
     async def main() -> None:
         with trio.fail_after(120):
             async with trio_websocket.open_websocket_url(url(gateway)) as socket:
-                await Script(socket.send_message, socket.get_message).all()
+
+                async def receive() -> str:
+                    data = await socket.get_message()
+                    assert isinstance(data, str)
+                    return data
+
+                await Script(socket.send_message, receive).all()
 
     trio.run(main)
 
