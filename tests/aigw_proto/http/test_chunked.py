@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import h11
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from aigw_proto.http._chunked import ChunkedBody, ChunkingFault
@@ -100,12 +102,14 @@ PARTS = st.sampled_from(
 @given(st.one_of(st.lists(PARTS, max_size=14).map(b"".join), st.sampled_from([wire for wire, _, _ in GOOD])))
 def test_agrees_with_h11(wire: bytes) -> None:
     wire = wire.replace(b" ;", b";")  # white space before an extension (RFC 9112 section 7.1.1) is unknown to h11
+    assume(re.search(rb";[^\n]*\r[^\n]", wire) is None)  # h11 lets a bare CR pass in an extension
     theirs = read_with_h11(wire)
     ours = outcome([wire])
     if not isinstance(ours, str) and isinstance(theirs, str):
-        assert len(ours[1] or b"") > 2  # only the lines of the trailers are left for h11 to check
+        # A bad footer is noticed at its second byte, and the lines of the trailers are left for h11 to check.
+        assert outcome([wire + b"\r\n"]) == "fault" if ours[1] is None else len(ours[1]) > 2
     elif isinstance(ours, str) or isinstance(theirs, str):
-        # h11 gives up at a bad footer's second byte, and waits for a CRLF behind a size where we refuse a bare LF.
+        # h11 waits for a CRLF behind a size where we refuse a bare LF.
         assert theirs == ours or theirs[1] is None
     else:
         payload, trailers, rest = ours
