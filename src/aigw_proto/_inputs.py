@@ -73,7 +73,8 @@ class PeerClosed:
 
     `clean` is true for an orderly end (FIN): the engine may still send, and closes the link when it is done. It is
     false when the stream broke (reset, TLS failure): nothing can be sent any more. Either way the engine closes the
-    link with `CloseLink`, once.
+    link with `CloseLink`, once. Fed at most once: a stream that breaks after an orderly end shows in nothing but its
+    backlog, which is then gone.
     """
 
     link: LinkId

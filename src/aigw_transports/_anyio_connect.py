@@ -30,7 +30,8 @@ async def open_stream(effect: Connect) -> ByteStream | ConnectFailed:
     """Open the stream that `effect` asks for, or say why not. Never raises for the network's doing."""
     try:
         stream: ByteStream = await anyio.connect_tcp(effect.host, effect.port)
-    except (OSError, ValueError, OverflowError) as error:  # ValueError: a name that IDNA or the resolver cannot take
+    except (OSError, ValueError, OverflowError, ExceptionGroup) as error:
+        # Beside the network's errors: names that IDNA cannot take, and, in a group, port numbers that do not exist.
         return _failed(effect, _classify(error), error)
     if effect.tls is None:
         return stream

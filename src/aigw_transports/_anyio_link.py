@@ -145,11 +145,18 @@ class Link:
                     self._tell_unsent()
             elif self._ending:
                 self._ending = False
-                if not self._broken and not isinstance(stream, TLSStream):
-                    await stream.send_eof()
+                await self._send_eof(stream)
             else:
                 await self._work.wait()
                 self._work = anyio.Event()
+
+    async def _send_eof(self, stream: ByteStream) -> None:
+        if self._broken or isinstance(stream, TLSStream):
+            return
+        try:
+            await stream.send_eof()
+        except _BROKEN:
+            self._break()
 
     def _next_block(self) -> bytes:
         queue = self._queue

@@ -45,6 +45,21 @@ async def test_a_port_where_nobody_listens() -> None:
     assert failed.detail.startswith(f"127.0.0.1:{port}: [Errno {errno.ECONNREFUSED}] ")
 
 
+@pytest.mark.parametrize("port", [-1, 65_536])
+async def test_a_port_that_cannot_be(port: int) -> None:
+    failed = await open_stream(effect("127.0.0.1", port))
+    assert isinstance(failed, ConnectFailed)
+    assert failed.failure is ConnectFailure.OTHER
+    assert "port must be 0-65535" in failed.detail
+
+
+@pytest.mark.parametrize("host", ["x" * 64, "\ud800", "é" * 300])
+async def test_a_name_that_cannot_be(host: str) -> None:
+    failed = await open_stream(effect(host))
+    assert isinstance(failed, ConnectFailed)
+    assert failed.failure is ConnectFailure.NAME
+
+
 def summed_up(*errors: OSError) -> OSError:
     """What anyio raises when all addresses of a name fail."""
     error = OSError("All connection attempts failed")

@@ -184,6 +184,23 @@ async def test_a_reset_while_paused_is_noticed_by_writing() -> None:
         link.close(CloseHow.FLUSH)
 
 
+async def test_ending_the_sending_direction_of_a_broken_stream() -> None:
+    async with running() as (link, fed, peer):
+        await peer.send(b"one")
+        await fed.until(BytesReceived(LINK, b"one"))
+        link.set_reading(False)
+        await peer.send(b"in flight")
+        await fed.until(BytesReceived(LINK, b"in flight"))
+        _anyio_link._reset_on_close(peer)
+        await peer.aclose()
+        link.end_sending()
+        for _ in range(10):
+            await anyio.lowlevel.checkpoint()
+        link.set_reading(True)
+        await fed.until(PeerClosed(LINK, clean=False))
+        link.close(CloseHow.FLUSH)
+
+
 async def test_a_reset_after_the_end_leaves_nothing_unsent() -> None:
     async with running() as (link, fed, peer):
         await peer.send_eof()
