@@ -257,9 +257,11 @@ class SelectorsDriver:
         stream = self._streams[link]
         if stream.broken:
             return 0
+        had_backlog = bool(stream.queue)
         stream.queue.extend(map(memoryview, chunks))
         stream.unsent += sum(map(len, chunks))
-        self._flush(stream)
+        if not had_backlog:  # else it shrinks in `_handle`, where the engine is told
+            self._flush(stream)
         return stream.unsent
 
     def set_reading(self, link: LinkId, enabled: bool) -> None:
@@ -272,7 +274,8 @@ class SelectorsDriver:
         """End the sending direction behind what is queued."""
         stream = self._streams[link]
         stream.finishing = True
-        self._flush(stream)
+        if not stream.queue:
+            self._flush(stream)
 
     def close(self, link: LinkId, how: CloseHow) -> None:
         """Close at once, or when everything is sent; feed nothing any more."""
