@@ -175,7 +175,7 @@ class FrameDecoder:
         if self._mask_bit:
             start += 4
         end = start + length
-        if end > len(buffer) or length > self._piece_bytes:
+        if end > len(buffer) or (length > self._piece_bytes and kind != _CONTROL):
             if kind == _CONTROL or start > len(buffer):
                 return self._wait()
             return self._begin_pieces(kind, head, length, start)

@@ -137,8 +137,8 @@ class Inflater:
         while True:
             try:
                 output = decompressor.decompress(self._pending, limit)
-            except zlib.error as error:
-                raise Violation(CloseCode.INVALID_PAYLOAD_DATA, f"invalid compressed data: {error}") from None
+            except zlib.error:
+                raise Violation(CloseCode.INVALID_PAYLOAD_DATA, "invalid compressed data") from None
             self._remember(output)
             if decompressor.eof:
                 self._pending = decompressor.unused_data

@@ -284,6 +284,15 @@ def test_an_endless_frame_keeps_nothing() -> None:
     assert peak < 4 * 65536
 
 
+def test_control_frames_are_whole_however_small_the_pieces() -> None:
+    decoder = new_decoder(piece_bytes=3)
+    wire = frame(0x89, b"p" * 125) + frame(0x81, b"four") + frame(0x88, b"\x03\xe8bye")
+    for chunk in (wire[:50], wire[50:100], wire[100:], wire, bytes(0)):
+        decoder.feed(chunk)
+    once = [(0x89, b"p" * 125), (0x81, b"fou"), (0x81, b"r"), (0x88, b"\x03\xe8bye")]
+    assert [(piece.head, piece.data) for piece in drain(decoder)] == once * 2
+
+
 def test_discarding_lets_go() -> None:
     decoder = new_decoder()
     decoder.feed(frame(0x81, b"x"))
