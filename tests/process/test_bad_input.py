@@ -9,7 +9,6 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import websockets.exceptions
 import websockets.sync.client
 
 from support.process import Process, running, serving
@@ -156,8 +155,14 @@ def test_a_client_in_the_middle_of_a_large_message_still_gets_the_close_code(gat
 
 
 def step(**fields: Any) -> dict[str, Any]:
-    base = {"eventId": "e", "provider": "openai", "endpoint": "chat/completions", "headers": {}, "query": {}}
-    merged = base | fields
+    base: dict[str, Any] = {
+        "eventId": "e",
+        "provider": "openai",
+        "endpoint": "chat/completions",
+        "headers": {},
+        "query": {},
+    }
+    merged: dict[str, Any] = base | fields
     return {name: value for name, value in merged.items() if value is not None}
 
 
@@ -170,8 +175,7 @@ def socket_to(gateway: Process, name: str = "default") -> websockets.sync.client
 
 
 def receive(client: websockets.sync.client.ClientConnection) -> dict[str, Any]:
-    frame = json.loads(client.recv(timeout=60))
-    assert isinstance(frame, dict)
+    frame: dict[str, Any] = json.loads(client.recv(timeout=60))
     return frame
 
 

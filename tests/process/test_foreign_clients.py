@@ -63,8 +63,7 @@ class Script:
         self._receive = receive
 
     async def receive(self) -> dict[str, Any]:
-        frame = json.loads(await self._receive())
-        assert isinstance(frame, dict)
+        frame: dict[str, Any] = json.loads(await self._receive())
         return frame
 
     async def reply(self) -> None:

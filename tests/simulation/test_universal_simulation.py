@@ -185,10 +185,12 @@ class Run:
             assert len(chunks) == order["n"], f"{event_id}: {len(chunks)} of {order['n']} chunks"
 
     def _judge_whole(self, event_id: str, order: dict[str, Any], frame: dict[str, Any]) -> None:
-        status, response = frame["metadata"]["status"], frame["response"]
-        if status == 200 and isinstance(response, dict):
+        status: int = frame["metadata"]["status"]
+        response: Any = frame["response"]
+        if status == 200 and "items" in response:
             assert response["tag"] == event_id, f"{event_id}: somebody else's answer"
-            assert len(response["items"]) == order["n"], f"{event_id}: items are missing"
+            items: list[Any] = response["items"]
+            assert len(items) == order["n"], f"{event_id}: items are missing"
         else:
             # An empty stream of lines is an empty document; everything else is an error that says what happened.
             assert status != 200 or order["n"] == 0, f"{event_id}: {frame}"

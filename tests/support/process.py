@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 AIGW = Path(sys.executable).with_name("aigw")
 START_SECONDS = 60.0  # a safety net on a busy machine, never waited for
@@ -76,7 +76,7 @@ class Process:
 
 
 @contextlib.contextmanager
-def running(*arguments: str) -> Iterator[Process]:
+def running(*arguments: str) -> Generator[Process]:
     """Run `aigw` with these arguments until the block ends; a traceback in its log is a failure."""
     with tempfile.NamedTemporaryFile(suffix=".log") as stderr:
         popen = subprocess.Popen([AIGW, *arguments], stdout=subprocess.PIPE, stderr=stderr, stdin=subprocess.DEVNULL)
@@ -101,7 +101,7 @@ def running(*arguments: str) -> Iterator[Process]:
 
 
 @contextlib.contextmanager
-def serving(configuration: str | None = None, *arguments: str) -> Iterator[Process]:
+def serving(configuration: str | None = None, *arguments: str) -> Generator[Process]:
     """Run `aigw serve` on a free port with a JSON log; without a configuration, on the embedded mock."""
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         options = ["serve", "--port", "0", "--log-format", "json", *arguments]

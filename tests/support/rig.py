@@ -98,8 +98,14 @@ class Client:
         self.flush()
 
     def create(self, event_id: str, provider: str = "openai", endpoint: str = "chat/completions", **step: Any) -> None:
-        step = {"eventId": event_id, "provider": provider, "endpoint": endpoint, "headers": {}, "query": {}} | step
-        self.send(json.dumps({"type": "universal.create", "request": step}))
+        request: dict[str, Any] = {
+            "eventId": event_id,
+            "provider": provider,
+            "endpoint": endpoint,
+            "headers": {},
+            "query": {},
+        }
+        self.send(json.dumps({"type": "universal.create", "request": request | step}))
 
     def of(self, event_id: str) -> list[dict[str, Any]]:
         return [frame for frame in self.frames if frame["metadata"].get("eventId") == event_id]
