@@ -205,6 +205,11 @@ class Transfer:
                 self.peer_done = True
             case _:
                 pass
+        return self.done
+
+    @property
+    def done(self) -> bool:
+        """True when everything is sent and the peer has ended."""
         return self.peer_done and not self.left
 
 
@@ -219,12 +224,18 @@ class TransferListener(Listener):
             self.transfer = Transfer(self, event.link, self.send_bytes)
             self.deadline = self.now
         elif self.transfer is not None and self.transfer.take(event):
-            self.close(self.transfer.link)
-            self.transfer = None
+            self.leave()
 
     def woken(self) -> None:
         if self.transfer is not None:
             self.transfer.pump()
+            if self.transfer.done:  # a kernel that took the last chunk at once is not heard of again
+                self.leave()
+
+    def leave(self) -> None:
+        if self.transfer is not None:
+            self.close(self.transfer.link)
+            self.transfer = None
 
 
 class TransferClient(Connector):
@@ -238,6 +249,8 @@ class TransferClient(Connector):
             self.transfer = Transfer(self, self.dial(), self.send_bytes)
         else:
             self.transfer.pump()
+            if self.transfer.done:  # a kernel that took the last chunk at once is not heard of again
+                self.finish(self.transfer.link)
 
     def received(self, event: Input) -> None:
         if self.transfer is None or isinstance(event, LinkConnected):
