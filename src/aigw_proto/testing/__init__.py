@@ -2,6 +2,7 @@
 
 from ._checked import Checked, ContractError
 from ._driver_check import DriverUnderTest, check_driver
+from ._engine_check import check_engine
 from ._pairs import ConnectionPair, chunkings, run_machine
 from ._playbook import Placeholder, Playbook
 from ._scenario_engines import Addresses
@@ -22,6 +23,7 @@ __all__ = [
     "ToyEngine",
     "Traced",
     "check_driver",
+    "check_engine",
     "chunkings",
     "describe",
     "run_machine",
