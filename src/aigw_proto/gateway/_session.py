@@ -127,7 +127,9 @@ class Session:
 
     def crash(self, now: float) -> None:
         """End after a bug: close with 1011 if there is a WebSocket, and give up all requests."""
-        if self._ws is None or self._state in _SILENT:
+        if self._state is SessionState.CLOSED:
+            self.drop(now)  # the link is gone, but perhaps not all that hung on it
+        elif self._ws is None or self._state is SessionState.LINGERING:
             self._end(now, CloseHow.FLUSH)
         else:
             self._ws.fail(CloseCode.INTERNAL_ERROR, "internal error")
@@ -362,9 +364,7 @@ class Session:
         self.core.deadlines.touch(self)
 
     def _end(self, now: float, how: CloseHow) -> None:
-        """Close the link, once."""
-        if self._state is SessionState.CLOSED:
-            return
+        """Close the link."""
         self._move(SessionTrigger.END)
         self._close_link(how)
         self._cancel_all(now)
