@@ -13,6 +13,9 @@ Three things need more than zlib gives:
 * **Window bits of 8.** zlib refuses to compress raw DEFLATE with a window of 256 octets. It looks back at most
   `window - 262` octets, though, so with a window of 512 no distance exceeds 250: a receiver with 256 octets can follow.
   Inflating with a larger window than agreed is always right, so the receiving side takes 9 for 8 as well.
+
+The receiving side keeps only the agreed window, since memory is what small windows are agreed for. Whether a peer that
+refers further back than agreed is found out depends on the cuts: zlib also sees what it wrote in the same call.
 """
 
 from __future__ import annotations
