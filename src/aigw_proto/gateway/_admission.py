@@ -45,7 +45,7 @@ def authenticate(gateway: GatewaySettings, offer: UpgradeOffer) -> bool:
     candidates = [_bare(value) for name, value in offer.headers if name == _AUTHORIZATION]
     prefix = _AUTHORIZATION.decode() + "."
     candidates += [item[len(prefix) :].encode() for item in offer.subprotocols if item[: len(prefix)].lower() == prefix]
-    known = [token.encode() for token in gateway.tokens]
+    known = [token.encode() for token in gateway.tokens if token]
     # Every pair is compared, each in constant time: how long it takes tells nothing about the tokens.
     return sum(hmac.compare_digest(candidate, token) for candidate in candidates for token in known) > 0
 
