@@ -7,7 +7,7 @@ lose one.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from ._kinds import LinkId, record
@@ -136,4 +136,3 @@ class Drained:
 
 
 Effect: TypeAlias = Connect | SendBytes | SetReading | EndSending | CloseLink | Journal | Log | Deliver | Drained
-Chunks: TypeAlias = Sequence[bytes]
