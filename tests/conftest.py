@@ -1,8 +1,15 @@
-"""What holds for every test: no property test fails because a machine is busy."""
+"""What holds for every test.
+
+Property tests draw the same examples in every run, so that a run fails for what was changed and for nothing else;
+`HYPOTHESIS_PROFILE=explore make test` draws new ones. None fails because a machine is busy.
+"""
 
 from __future__ import annotations
 
+import os
+
 import hypothesis
 
-hypothesis.settings.register_profile("aigw", deadline=None)
-hypothesis.settings.load_profile("aigw")
+hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
