@@ -18,8 +18,7 @@ from .._effects import CloseHow, Connect, TlsPolicy
 from .._inputs import ConnectFailed, LinkConnected
 from .._kinds import LinkId, Role, record
 from .._timers import TimerTable
-from ..http import Failed as HttpFailed
-from ..http import H1Connection, StreamEnded
+from ..http import H1Connection
 from ._state import UPSTREAM_TRANSITIONS, UpstreamState, UpstreamTrigger
 from ._turn import Timed
 
@@ -188,10 +187,7 @@ class UpstreamConnection:
     def _notify(self) -> None:
         if self.lessee is not None:
             self.lessee.upstream_readable()
-            return
-        event = self.http.next_event()
-        self.buffered_bytes = 0
-        if isinstance(event, (HttpFailed, StreamEnded)) or not self.http.reusable or self.broken:
+        else:
             self.pool.close(self)
 
 
@@ -334,7 +330,7 @@ class Pool:
                 self.close(site.idle[0])
             for _ in range(decision.open):
                 self._open(origin, site, now)
-            for _ in range(decision.lease):
+            if decision.lease:
                 self._lease(site, now)
         if self.draining and not site.waiting:
             for connection in [*site.idle, *site.connecting]:
@@ -368,15 +364,12 @@ class Pool:
         self.core.turn.emit(Connect(link, site.target.host, site.target.port, tls, ("http/1.1",) if tls else ()))
 
     def _lease(self, site: _Site, now: float) -> None:
-        for index in range(len(site.idle) - 1, -1, -1):
-            connection = site.idle[index]
-            waiter = next((each for each in site.waiting if not (each.fresh and connection.used)), None)
-            if waiter is not None:
-                site.waiting.remove(waiter)
-                del site.idle[index]
-                connection.timers.clear()
-                self._assign(waiter, connection, now)
-                return
+        """Lease the connection that was used last to the first who may have it."""
+        connection = site.idle.pop()
+        waiter = next(each for each in site.waiting if not (each.fresh and connection.used))
+        site.waiting.remove(waiter)
+        connection.timers.clear()
+        self._assign(waiter, connection, now)
 
     def _assign(self, waiter: Waiter, connection: UpstreamConnection, now: float) -> None:
         connection.move(UpstreamTrigger.LEASED)
