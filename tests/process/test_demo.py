@@ -12,7 +12,7 @@ def test_the_demonstration_shows_interleaved_requests(start: Start) -> None:
     output, _ = process.popen.communicate(timeout=60)
     assert process.popen.returncode == 0, process.log()
     assert process.log() == ""
-    for name in ("chat", "claude", "llama", "plain", "error", "cancel"):
+    for name in ("chat", "essay", "joke", "plain", "error", "cancel"):
         assert re.search(rf"(?m)^ +\d+ .* {name} +created ", output), name
     assert "frames of 6 requests came over one socket" in output
     switches = re.search(r"(\d+) times the next frame belonged to another request", output)

@@ -178,8 +178,8 @@ class Transfer:
         self.got = 0
         self.peer_done = False
 
-    def pump(self) -> None:
-        """Send one chunk; when there is more and room for it, say that work remains."""
+    def pump(self) -> bool:
+        """Send one chunk; when there is more and room for it, say that work remains. True when both are done."""
         if self.left and self.unsent < _HIGH_WATER_BYTES:
             size = min(self.left, CHUNK_BYTES)
             self.engine.send(self.link, _piece(self.sent, size))
@@ -189,6 +189,7 @@ class Transfer:
                 self.engine.deadline = self.engine.now
             else:
                 self.engine.end_sending(self.link)
+        return self.peer_done and not self.left  # a kernel that took the last chunk at once is not heard of again
 
     def take(self, event: Input) -> bool:
         """Take an input; True when both directions are done."""
@@ -205,11 +206,6 @@ class Transfer:
                 self.peer_done = True
             case _:
                 pass
-        return self.done
-
-    @property
-    def done(self) -> bool:
-        """True when everything is sent and the peer has ended."""
         return self.peer_done and not self.left
 
 
@@ -224,16 +220,11 @@ class TransferListener(Listener):
             self.transfer = Transfer(self, event.link, self.send_bytes)
             self.deadline = self.now
         elif self.transfer is not None and self.transfer.take(event):
-            self.leave()
+            self.close(self.transfer.link)
+            self.transfer = None
 
     def woken(self) -> None:
-        if self.transfer is not None:
-            self.transfer.pump()
-            if self.transfer.done:  # a kernel that took the last chunk at once is not heard of again
-                self.leave()
-
-    def leave(self) -> None:
-        if self.transfer is not None:
+        if self.transfer is not None and self.transfer.pump():
             self.close(self.transfer.link)
             self.transfer = None
 
@@ -247,10 +238,8 @@ class TransferClient(Connector):
     def woken(self) -> None:
         if self.transfer is None:
             self.transfer = Transfer(self, self.dial(), self.send_bytes)
-        else:
-            self.transfer.pump()
-            if self.transfer.done:  # a kernel that took the last chunk at once is not heard of again
-                self.finish(self.transfer.link)
+        elif self.transfer.pump():
+            self.finish(self.transfer.link)
 
     def received(self, event: Input) -> None:
         if self.transfer is None or isinstance(event, LinkConnected):

@@ -51,8 +51,8 @@ class Ask:
 
 ASKS = (
     Ask("chat", "openai", "chat/completions", "What is a gateway?", "chunk_delay=0.11,chunks=12"),
-    Ask("claude", "anthropic", "v1/messages", "Why one socket for all?", "chunk_delay=0.07"),
-    Ask("llama", "workers-ai", "@cf/meta/llama-3.1-8b-instruct", "Tell me a joke", "chunk_delay=0.16,chunks=7"),
+    Ask("essay", "anthropic", "v1/messages", "Why one socket for all?", "chunk_delay=0.07"),
+    Ask("joke", "workers-ai", "@cf/meta/llama-3.1-8b-instruct", "Tell me a joke", "chunk_delay=0.16,chunks=7"),
     Ask("plain", "groq", "chat/completions", "Answer at once", "first_byte_delay=0.4", stream=False),
     Ask("error", "mistral", "v1/chat/completions", "Too many of these", "status=429,retry_after=1", stream=False),
     Ask("cancel", "deepseek", "chat/completions", "Never mind", "chunk_delay=0.13,chunks=1000", cancel=True),
