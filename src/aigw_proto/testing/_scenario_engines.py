@@ -226,7 +226,6 @@ class TransferListener(Listener):
     def woken(self) -> None:
         if self.transfer is not None and self.transfer.pump():
             self.close(self.transfer.link)
-            self.transfer = None
 
 
 class TransferClient(Connector):
