@@ -13,10 +13,16 @@ PAYLOADS = st.one_of(
     st.text(max_size=10).map(str.encode),
     st.sampled_from([b"", b"\xc3", b"\xa9", b"\xed\xa0\x80", b"\xed\xa0", b"x" * 125, b"x" * 126, b"y" * 65536]),
 )
+
+
+def _close_payload(code: int, reason: str) -> bytes:
+    return code.to_bytes(2, "big") + reason.encode()
+
+
 CLOSE_PAYLOADS = st.one_of(
     st.just(b""),
     st.builds(
-        lambda code, reason: code.to_bytes(2, "big") + reason.encode(),
+        _close_payload,
         st.sampled_from([1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 3999, 4000, 4999]),
         st.text(max_size=20),
     ),
