@@ -173,6 +173,7 @@ class Agent:
         for effect in self.create(event_id, **step):
             if isinstance(effect, SendBytes) and effect.link % 2:
                 return effect.link
+        self.turns.settle()  # a long message takes more than one turn
         return self.turns.upstream()
 
     def disconnect(self, *, clean: bool = False) -> list[Effect]:

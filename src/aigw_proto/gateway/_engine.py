@@ -33,6 +33,7 @@ from ._session import Session
 __all__ = ["GatewayEngine"]
 
 _QUANTA_PER_TURN = 16
+_QUANTA_PER_INPUT = 4  # fewer: between two looks at the sockets there may be as many inputs as there are links
 _DEADLINES_PER_TURN = 256
 
 
@@ -77,7 +78,9 @@ class GatewayEngine:
                 self._late += 1
             else:
                 self._act(owner, event, now)
-        self._finish(now)
+        # A report of a backlog only tells what a turn before has sent. Work in its turn would send more, and bring the
+        # next report: a chain that keeps the driver from its sockets.
+        self._finish(now, 0 if isinstance(event, BytesSent) else _QUANTA_PER_INPUT)
 
     def handle_timeout(self, now: float) -> None:
         """Let time pass. Raises RuntimeError when effects of the turn before were not all polled."""
@@ -95,7 +98,7 @@ class GatewayEngine:
             except Exception as error:  # noqa: BLE001 - a bug must not take the neighbours down
                 self._core.crash(owner, error, now)
             self._core.deadlines.touch(owner)
-        self._finish(now)
+        self._finish(now, _QUANTA_PER_TURN)
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline; the time of the last turn when work is left over from it."""
@@ -136,10 +139,10 @@ class GatewayEngine:
             self._core.crash(owner, error, now)
         self._core.deadlines.touch(owner)
 
-    def _finish(self, now: float) -> None:
+    def _finish(self, now: float, quanta: int) -> None:
         """Let sessions work within the turn's budget, then close the turn."""
         core = self._core
-        for _ in range(_QUANTA_PER_TURN):
+        for _ in range(quanta):
             if not core.runnable or core.turn.sent_bytes >= core.config.limits.turn_bytes:
                 break
             session = core.runnable.popleft()

@@ -5,7 +5,8 @@ the engine hands out in turn, so that a client that floods the gateway with mess
 its share and no more. Within a quantum it first reads what the client sent (bounded), then lets its requests advance
 round robin, one frame each, until the gauge shuts. While the gauge is shut nothing is pulled from providers, whose
 connections are then no longer read; the client itself is still read, so that it can cancel, until the replies to its
-own messages pile up too.
+own messages pile up too. What a client sent is given to the WebSocket in small portions: a machine says nothing before
+it has something to say, and a read full of empty fragments would keep it busy for as long as a hundred requests.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ..ws import (
     WSConnection,
 )
 from ..ws import Failed as WebSocketFailed
-from ._flow import Gauge
+from ._flow import Gauge, Portions
 from ._state import SESSION_TRANSITIONS, SessionState, SessionTrigger
 from ._universal import Universal
 from ._upgrade import Upgrade, answer_http
@@ -37,7 +38,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
-_EVENTS_PER_QUANTUM = 64
+# What a quantum of reading may cost, and what reading costs, in the cost of a ping: some microseconds.
+_QUANTUM = 64
+_PORTION_COST = 33  # at most one portion is decoded in a quantum: its frames may be fragments that make no event
+_MESSAGE_COST = 8  # to parse it, to answer it, to write its line in the log
+_BYTES_OF_ONE_COST = 1024
 _SILENT = frozenset({SessionState.LINGERING, SessionState.CLOSED})
 _OVER = frozenset({ConnectionState.CLOSED, ConnectionState.FAILED})
 _SHUTTING_DOWN = "the gateway is shutting down"
@@ -52,11 +57,13 @@ class Session:
     """One client link, from accept to close."""
 
     __slots__ = (
+        "_eof_is_owed",
         "_gauge",
         "_http",
         "_inbound",
         "_link",
         "_peer_ended",
+        "_portions",
         "_state",
         "_timers",
         "_universal",
@@ -80,8 +87,10 @@ class Session:
         self._ws: WSConnection | None = None
         self._gauge = Gauge(high_bytes=limits.client_high_water_bytes, low_bytes=limits.client_low_water_bytes)
         self._timers: TimerTable[_Timer] = TimerTable()
+        self._portions = Portions()
         self._inbound = False
         self._peer_ended = False
+        self._eof_is_owed = False  # to the WebSocket, behind what it has not been given yet
         self._universal: Universal | None = None
 
     # ---- what happens on the link ----------------------------------------------------------------------------------
@@ -91,7 +100,7 @@ class Session:
         if self._state is SessionState.HTTP:
             self._http.receive_data(data, now)
         elif self._ws is not None and self._state is not SessionState.LINGERING:
-            self._ws.receive_data(data, now)
+            self._portions.append(data)
         else:
             return
         if self._inbound:
@@ -108,7 +117,7 @@ class Session:
         if self._ws is None:
             self._http.receive_eof(now)
         else:
-            self._ws.receive_eof(now)
+            self._eof_is_owed = True
         self._inbound = True
         self.core.schedule(self)
 
@@ -264,7 +273,8 @@ class Session:
     # ---- plain HTTP and the upgrade --------------------------------------------------------------------------------
 
     def _serve_http(self, now: float) -> None:
-        for _ in range(_EVENTS_PER_QUANTUM):
+        cost = 0
+        while cost < _QUANTUM:
             event = self._http.next_event()
             if isinstance(event, Signal):
                 self._flush()
@@ -274,6 +284,7 @@ class Session:
                 else:
                     self._all_read()
                 return
+            cost += _MESSAGE_COST
             result = answer_http(self.core, self._http, event)
             if isinstance(result, Upgrade):
                 self._upgrade(result, now)
@@ -292,24 +303,40 @@ class Session:
         )
         rest = self._http.unconsumed()
         if rest:
-            self._ws.receive_data(rest, now)
-        if self._peer_ended:
-            self._ws.receive_eof(now)
+            self._portions.append(rest)
+        self._eof_is_owed = self._peer_ended
 
     # ---- the universal API -----------------------------------------------------------------------------------------
 
     def _serve_universal(self, ws: WSConnection, now: float) -> None:
-        for _ in range(_EVENTS_PER_QUANTUM):
-            if not self._may_read:
-                return
+        cost = 0
+        while cost < _QUANTUM and self._may_read:
             event = ws.next_event()
             if isinstance(event, Signal):
-                self._all_read()
-                return
+                if not self._feed(ws, now):
+                    self._all_read()
+                    return
+                cost += _PORTION_COST
+                continue
+            cost += 1
+            if isinstance(event, TextMessage):
+                cost += _MESSAGE_COST + len(event.data) // _BYTES_OF_ONE_COST
             self._on_websocket_event(ws, event, now)
             if self._state in (SessionState.LINGERING, SessionState.CLOSED):
                 self._inbound = False
                 return
+
+    def _feed(self, ws: WSConnection, now: float) -> bool:
+        """Give the WebSocket the next portion of what arrived, or the end behind it; False when there is nothing."""
+        portion = self._portions.take()
+        if portion:
+            ws.receive_data(portion, now)
+        elif self._eof_is_owed:
+            self._eof_is_owed = False
+            ws.receive_eof(now)
+        else:
+            return False
+        return True
 
     def _on_websocket_event(self, ws: WSConnection, event: WebSocketEvent, now: float) -> None:
         if isinstance(event, TextMessage):
@@ -357,6 +384,7 @@ class Session:
             return
         self._move(SessionTrigger.FAIL)
         self._inbound = False
+        self._portions.clear()
         self.core.turn.end_sending(self._link)
         self.core.turn.set_reading(self._link, True)
         self._timers.clear()
@@ -372,6 +400,7 @@ class Session:
     def _close_link(self, how: CloseHow) -> None:
         self._timers.clear()
         self._inbound = False
+        self._portions.clear()
         self.core.deadlines.forget(self)
         self.core.sessions.pop(self._link, None)
         if self.core.links.pop(self._link, None) is not None:

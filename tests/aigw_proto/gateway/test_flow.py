@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from aigw_proto.gateway._flow import Gauge
+from aigw_proto.gateway._flow import Gauge, Portions
 
 
 def gauge() -> Gauge:
@@ -58,3 +58,34 @@ def test_a_growing_backlog_is_no_progress() -> None:
     assert not each.report(10)
     assert not each.report(20)
     assert each.report(19)
+
+
+def test_portions_hand_everything_on_in_order_and_a_little_at_a_time() -> None:
+    portions = Portions()
+    reads = [b"a" * 10_000, b"b", b"c" * 4096, bytes(range(256)) * 40]
+    for data in reads:
+        portions.append(data)
+    taken = []
+    while portion := portions.take():
+        taken.append(portion)
+    assert b"".join(taken) == b"".join(reads)
+    assert max(map(len, taken)) == 4096
+    assert portions.take() == b""
+
+
+def test_a_read_no_larger_than_a_portion_is_not_copied() -> None:
+    portions = Portions()
+    data = bytes(4096)
+    portions.append(data)
+    assert portions.take() is data
+
+
+def test_cleared_portions() -> None:
+    portions = Portions()
+    portions.append(bytes(10_000))
+    portions.append(b"x")
+    portions.take()
+    portions.clear()
+    assert portions.take() == b""
+    portions.append(b"y")
+    assert portions.take() == b"y"

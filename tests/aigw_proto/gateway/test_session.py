@@ -583,6 +583,58 @@ class TestFairness:
         turns.receive(agent.link, frame(PING) * 10_000)
         assert turns.settle() > 5
 
+    @pytest.mark.parametrize(
+        "flood",
+        [
+            frame(PING) * 10_000,
+            frame(0x01) + frame(0x00) * 10_000,
+            frame(TEXT, b"{") * 8_000,
+            frame(TEXT, json.dumps({"type": "universal.cancel", "eventId": "x"}).encode()) * 1_000,
+        ],
+        ids=["pings", "empty fragments", "bad messages", "cancels"],
+    )
+    def test_twenty_floods_do_not_delay_another_client(self, flood: bytes) -> None:
+        turns = Turns()
+        flooders = [turns.agent() for _ in range(20)]
+        other = turns.agent()
+        for flooder in flooders:
+            turns.receive(flooder.link, flood)
+        other.create("a")
+        count = 0
+        while not turns.connects:
+            turns.wake()
+            count += 1
+        assert count <= 2  # twenty quanta, one each
+        assert session_of(turns, flooders[-1].link)._inbound  # and has more to come
+
+    def test_reporting_a_backlog_makes_nobody_work(self) -> None:
+        # Each report would bring more to send, and that the next report: a chain without end.
+        turns = Turns()
+        flooder = turns.agent()
+        turns.receive(flooder.link, frame(PING) * 10_000)
+        assert turns.take(flooder.link)
+        turns.report(flooder.link)
+        assert not turns.take(flooder.link)
+        assert turns.engine.next_timeout() == turns.now
+
+    def test_bytes_and_the_end_behind_a_flood_of_fragments(self) -> None:
+        turns = Turns()
+        agent = turns.agent()
+        turns.receive(agent.link, frame(0x01, b'{"type"') + frame(0x00) * 10_000)
+        turns.receive(agent.link, frame(0x80, b":1}") + frame(TEXT, create("a").encode()))
+        turns.feed(closed(agent.link))
+        turns.settle()
+        assert [record.outcome for record in turns.records] == [Outcome.REFUSED, Outcome.DISCONNECTED]
+        assert turns.closed.count(agent.link) == 1
+
+    def test_what_waits_is_dropped_with_the_link(self) -> None:
+        turns = Turns()
+        agent = turns.agent()
+        turns.receive(agent.link, frame(0x01) + frame(0x00) * 10_000)
+        turns.feed(closed(agent.link, clean=False))
+        assert turns.engine.next_timeout() is None
+        assert turns.closed == [agent.link]
+
 
 class TestCompression:
     def test_compressed_messages_both_ways(self) -> None:
