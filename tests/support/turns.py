@@ -101,6 +101,10 @@ class Turns:
         self._untaken[link] = self._untaken[link] if unsent is None else unsent
         return self.feed(BytesSent(link, self._untaken[link]))
 
+    def backlog(self, link: LinkId) -> int:
+        """What was last reported."""
+        return 0 if link in self.unreported else self._untaken[link]
+
     def take(self, link: LinkId) -> bytes:
         """Return what was sent on a link since the last call."""
         return b"".join(self.sent.pop(link, []))

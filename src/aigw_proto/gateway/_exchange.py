@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Begun", "Broken", "Exchange", "Finished", "Headed", "Pull", "Pulled"]
 
 
+_REQUEST_TIMEOUT = 408
+
+
 class Pull(enum.Enum):
     """What a pull brought when it brought nothing to act on."""
 
@@ -65,7 +68,7 @@ class Finished:
 
 @record
 class Broken:
-    """The answer will never be complete. `stale`: a kept-alive connection ended before any byte of an answer."""
+    """The answer will never be complete. `stale`: a kept-alive connection ended before an answer to this request."""
 
     reason: str
     stale: bool = False
@@ -149,14 +152,17 @@ class Exchange:
 
     def _on_event(self, connection: UpstreamConnection, event: HttpEvent, now: float) -> Pulled:
         if isinstance(event, Response):
-            return self._on_response(event)
+            return self._on_response(connection, event)
         if isinstance(event, EndOfMessage):
             return self._on_end(connection, now)
         if isinstance(event, Failed):
             return Broken(event.reason, stale=connection.used and not event.received_any)
         return Pull.MOVED  # an interim response: a client machine with a request under way reports nothing else
 
-    def _on_response(self, response: Response) -> Pulled:
+    def _on_response(self, connection: UpstreamConnection, response: Response) -> Pulled:
+        if response.status == _REQUEST_TIMEOUT and connection.used:
+            # Some servers say so before they close a connection that they kept alive, and it crossed our request.
+            return Broken("it waited too long for a request", stale=True)
         fields = dict(response.headers)
         self.head = Headed(
             response.status,

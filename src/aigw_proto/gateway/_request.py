@@ -329,9 +329,9 @@ class UniversalRequest:
         self._finish(Outcome.ERROR, shown, message, now)
 
     def _finish(self, outcome: Outcome, status: int, error: str | None, now: float) -> None:
+        step = self.steps[self._step]
         self.let_go(now)
         self._move(RequestTrigger.END)
-        step = self.steps[self._step]
         if step.settings.collect_log is not False:
             entry = self._tally.record(
                 outcome,
@@ -353,6 +353,7 @@ class UniversalRequest:
         self._drop_exchange(now)
         self._leave_queue(now)
         self._keep(None)
+        self.steps = []  # the session's queues may hold an ended request until its client reads on
         self._timers.clear()
         self._core.deadlines.forget(self)
 

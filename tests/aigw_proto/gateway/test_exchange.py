@@ -210,6 +210,15 @@ def test_when_a_connection_is_stale(used: bool, clean: bool, data: bytes) -> Non
     assert broken.stale is (used and not data)
 
 
+@pytest.mark.parametrize("used", [False, True])
+def test_a_timeout_of_the_server_that_crossed_the_request(used: bool) -> None:
+    bench = Bench(used=used)
+    bench.receive(answer(b"", 408, extra="connection: close\r\n"))
+    first = bench.exchange.pull(0.0)
+    assert isinstance(first, Broken if used else Headed)
+    assert not isinstance(first, Broken) or first.stale
+
+
 def test_a_break_comes_behind_what_arrived() -> None:
     bench = Bench()
     bench.receive(STREAM_HEAD + sse(b"1"))

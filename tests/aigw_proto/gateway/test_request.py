@@ -696,6 +696,15 @@ class TestStaleConnections:
         assert frame["response"] == 2
         assert rig.records[-1].attempts == 1
 
+    def test_a_timeout_that_crossed_the_request(self, rig: Rig, client: Client) -> None:
+        provider = self.used(rig, client)
+        client.create("a", HAND)
+        rig.provider(0, requests=2)
+        provider.answer(b"", 408, connection="close")
+        rig.provider(1).answer(b"2")
+        assert finish(rig, client)[0]["response"] == 2
+        assert rig.records[-1].attempts == 1
+
     def test_only_once(self, rig: Rig, client: Client) -> None:
         self.used(rig, client)
         client.create("a", HAND)
@@ -1005,6 +1014,20 @@ def test_whole_answers_count_what_they_hold_once() -> None:
     turns.receive(upstream, END_CHUNK)
     assert universal._gathered_bytes == 0
     assert universal._held_bytes == 0
+
+
+def test_an_ended_request_that_is_still_queued_holds_no_bodies() -> None:
+    turns = Turns(client_high_water_bytes=100, client_low_water_bytes=10)
+    agent = turns.agent()
+    upstream = agent.start("a", query="x" * 1000)
+    agent.send(*["?"] * 3)
+    agent.stall()
+    turns.receive(upstream, answer(b"1"))
+    request = request_of(agent)
+    assert request.queued
+    agent.cancel("a")
+    assert request.queued
+    assert not request.steps
 
 
 def test_calls_that_come_too_early_or_too_late_are_harmless() -> None:
