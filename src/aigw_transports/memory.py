@@ -2,7 +2,7 @@ r"""A whole network in one process: a driver on virtual time, with seeded faults
 
 A `World` holds hosts (engines that listen and connect) and scripted peers (a client or a provider played by hand).
 Time jumps from one event to the next, so hours pass in milliseconds, and everything random comes from one seed: the
-same seed and the same script give the same run, event for event. A failure is its seed.
+same seed and the same script give the same run, event for event. A failure is its seed::
 
     world = World(seed=7)
     gateway = world.host("gateway", engine, port=8787)

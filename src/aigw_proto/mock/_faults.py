@@ -1,7 +1,7 @@
 """Faults on demand: what a provider may do wrong, as one flat record and the text that names it.
 
-The same text, a SPEC, comes in a request header (`x-aigw-mock: status=429,retry_after=2`) and on the command line. It
-is a list of items between commas; an item is a name, or a name and a value:
+The same text, a SPEC, comes in a request header (`x-aigw-mock: status=429,retry_after=2`) and on the command line
+(`aigw mock --fault`). It is a list of items between commas; an item is a name, or a name and a value:
 
 =======================  =======================================================================================
 `status=NNN`             answer with this status; from 400 on the body is an error in the provider's own form
@@ -50,7 +50,7 @@ MAX_CHUNKS: Final = 1_000_000  # the words of an answer are listed before the fi
 
 @record
 class MockFault:
-    """What goes wrong with an answer. The default is nothing; see the top of this file for each field.
+    """What goes wrong with an answer. The default is nothing; the fields are the items of a SPEC.
 
     At most one of `cut_before`, `huge_bytes`, `lying_length`, `bad_chunking`, `bad_status_line`, `endless_header`,
     `endless_line` and `endless_json` may be set: they shape the same bytes (`find_conflict` says so). `spec` is the

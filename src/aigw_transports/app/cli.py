@@ -70,13 +70,32 @@ examples:
   aigw mock --fault status=429,retry_after=2,times=1
       The first request fails.
 
-A request can ask for its own fault with the header "x-aigw-mock: SPEC". Items of SPEC:
-  status=N retry_after=S first_byte_delay=S chunk_delay=S chunks=N stall_after=N
-  cut_after=N cut_before reset malformed=N torn huge=BYTES content_type=X lying_length=N
-  bad_chunking bad_status_line endless_header endless_line endless_json gzip close
-  early_close_idle=S times=N
+SPEC is a list of items between commas; a request can bring its own in the header
+"x-aigw-mock: SPEC". Times are seconds; events are those of a stream:
+  status=N              answer with this HTTP status; from 400 on with an error body
+  retry_after=S         add a Retry-After header
+  first_byte_delay=S    wait before the answer
+  chunk_delay=S         wait between events
+  chunks=N              the text has N words, so a stream has N pieces of it
+  stall_after=N         silence for ever after N events
+  cut_after=N           end the connection after N events; 0 is behind the head
+  cut_before            end the connection before the answer
+  reset                 with one of these two: break the connection instead
+  malformed[=N]         the JSON is torn off, of the document or of event N
+  torn                  send every byte by itself
+  huge=BYTES            the body is that large
+  content_type=X        claim this content type
+  lying_length[=N]      Content-Length promises N bytes more than follow, or fewer
+  bad_chunking          garbage where the size of a chunk belongs
+  bad_status_line       a status line that is none
+  endless_header        a header without end
+  endless_line          a line of a stream without end
+  endless_json          a document without end
+  gzip                  compress the body although nobody asked
+  close                 "Connection: close" after the answer
+  early_close_idle=S    close the idle connection S seconds after the answer
+  times=K               only the first K requests are hit
 """
-
 
 _CALL_EXAMPLES = """\
 examples (after "aigw serve" in another terminal):
@@ -170,7 +189,7 @@ def _add_mock(add_parser: AddParser) -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=0, help="port to listen on (default: a free one)")
-    parser.add_argument("--fault", type=_fault, metavar="SPEC", help="what goes wrong with every answer")
+    parser.add_argument("--fault", type=_fault, metavar="SPEC", help="what goes wrong with every answer; see below")
     parser.add_argument("--chunk-delay", type=_seconds, metavar="S", help="wait between the events of a stream")
     _add_transport(parser, "asyncio")
     _add_log_format(parser)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aigw_proto.mock import MockFault
+from aigw_proto.mock import MockFault, parse_fault
 from aigw_transports.app import cli
 from aigw_transports.app.config import Configuration
 from aigw_transports.app.log import JsonLog, LogSink, TextLog
@@ -50,6 +50,15 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         cli.main([*command, "--help"])
     assert exit_info.value.code == 0
     assert capsys.readouterr().out.startswith("usage: aigw")
+
+
+def test_help_explains_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    complaint = parse_fault("?")
+    assert isinstance(complaint, str)
+    with pytest.raises(SystemExit):
+        cli.main(["mock", "--help"])
+    explained = re.findall(r"^  ([a-z_]+)(?:\[?=[A-Z]+\]?)? {2,}\S", capsys.readouterr().out, re.MULTILINE)
+    assert explained == complaint.partition("known are ")[2].split(", ")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
