@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import ssl
 from typing import TYPE_CHECKING, cast
@@ -58,8 +59,16 @@ def negotiated_protocol(stream: ByteStream) -> str | None:
 
 
 def _failed(effect: Connect, failure: ConnectFailure, cause: BaseException | str) -> ConnectFailed:
-    text = cause if isinstance(cause, str) else "; ".join(str(error) or repr(error) for error in _leaves(cause))
+    text = cause if isinstance(cause, str) else "; ".join(dict.fromkeys(map(_in_words, _leaves(cause))))
     return ConnectFailed(effect.link, failure, f"{effect.host}:{effect.port}: {text}")
+
+
+def _in_words(error: BaseException) -> str:
+    """Return what the operating system calls an error: asyncio and trio each add words of their own."""
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno is not None:
+        resolving = isinstance(error, socket.gaierror)
+        return str(error.strerror) if resolving else os.strerror(error.errno)
+    return str(error) or repr(error)
 
 
 def _classify(error: BaseException) -> ConnectFailure:

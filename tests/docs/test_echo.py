@@ -141,7 +141,7 @@ def test_client_runs_the_cases_of_a_fuzzing_server() -> None:
 @pytest.mark.parametrize(
     ("url", "complaint"),
     [
-        ("ws://127.0.0.1:1/", "Connect call failed"),
+        ("ws://127.0.0.1:1/", "127.0.0.1:1: Connection refused"),
         ("http://127.0.0.1/", "did you mean ws://?"),
         ("ws://x.invalid/", "x.invalid"),
     ],

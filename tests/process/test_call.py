@@ -34,7 +34,7 @@ def test_a_document_and_a_stream(start: Start) -> None:
     [
         (["--header", "x-aigw-mock: status=404", "openai", "chat/completions", QUERY], 1, "asked to answer 404"),
         (["nobody", "chat/completions", QUERY], 1, "Invalid provider"),
-        (["openai", "chat/completions", "{"], 2, "not one valid JSON value"),
+        (["openai", "chat/completions", "{"], 2, "the body is not valid JSON: Expecting property name"),
         (["--header", "nonsense", "openai", "chat/completions", QUERY], 2, "expected NAME: VALUE"),
         (["--url", "http://127.0.0.1/", "openai", "chat/completions", QUERY], 2, "did you mean ws://?"),
     ],

@@ -6,9 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 from aigw_proto._errors import AigwError
+from aigw_proto._inputs import ConnectFailure
+from aigw_proto.envelopes import is_json
 
 from .._anyio_client import connect
-from .._client_errors import GatewayError, HandshakeRefused, RequestRejected
+from .._client_errors import ConnectionFailed, GatewayError, HandshakeRefused, RequestRejected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +66,10 @@ async def call(
 
 def _complaint(error: GatewayError) -> str:
     line = f"aigw call: {error}\n"
+    if isinstance(error, ConnectionFailed):
+        line = f"aigw call: no connection to the gateway: {error}\n"
+        if error.failure is ConnectFailure.REFUSED:
+            line += 'aigw call: is it running? "aigw serve" starts one; --url says where it is\n'
     if isinstance(error, HandshakeRefused) and error.status == 401:
         line += "aigw call: give the gateway token with --token\n"
     if isinstance(error, RequestRejected) and error.status == 401 and type(error) is not RequestRejected:
@@ -72,7 +78,14 @@ def _complaint(error: GatewayError) -> str:
 
 
 def _as_bytes(query: str | bytes) -> bytes:
-    return query.encode() if isinstance(query, str) else query
+    body = query.encode() if isinstance(query, str) else query
+    if is_json(body):
+        return body
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the body is not valid JSON: {error}") from None
+    raise ValueError("the body is not valid JSON")  # the standard library takes NaN, and what is not UTF-8
 
 
 def _split_header(text: str) -> tuple[str, str]:

@@ -135,7 +135,24 @@ def test_wrong_arguments_are_status_2(
     assert complaint in terminal.err.getvalue()
 
 
-@pytest.mark.parametrize("query", ["{", "[1] 2", "\ud800"])
+def test_a_gateway_that_does_not_run_is_told_of(backend: str) -> None:
+    terminal = Terminal()
+    run(backend, lambda: terminal.call("ws://127.0.0.1:1/v1/local/default"))
+    assert terminal.status == 1
+    first, second = terminal.err.getvalue().splitlines()
+    assert first == "aigw call: no connection to the gateway: 127.0.0.1:1: Connection refused"
+    assert "aigw serve" in second
+
+
+def test_a_name_that_nobody_has_is_no_reason_to_start_a_gateway(backend: str) -> None:
+    terminal = Terminal()
+    run(backend, lambda: terminal.call("ws://x.invalid/v1/local/default"))
+    assert terminal.status == 1
+    assert "x.invalid" in terminal.err.getvalue()
+    assert "aigw serve" not in terminal.err.getvalue()
+
+
+@pytest.mark.parametrize("query", ["{", "[1] 2", "\ud800", "NaN"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_query_that_is_not_json_is_status_2(backend: str, query: str, stream: bool) -> None:
     terminal = Terminal()
