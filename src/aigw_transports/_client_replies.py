@@ -75,7 +75,7 @@ class Reply(_Payload):
         return self.raw
 
     def __repr__(self) -> str:
-        return f"Reply({self.metadata!r}, {self.raw!r})"
+        return f"Reply(raw={self.raw!r}, metadata={self.metadata!r})"
 
 
 class Chunk(_Payload):
@@ -90,7 +90,7 @@ class Chunk(_Payload):
         """The name that the provider gave its event (Anthropic: `content_block_delta`), if the gateway forwards it."""
 
     def __repr__(self) -> str:
-        return f"Chunk({self.raw!r}, {self.event!r})"
+        return f"Chunk(raw={self.raw!r}, event={self.event!r})"
 
 
 @record

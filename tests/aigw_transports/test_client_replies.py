@@ -45,8 +45,8 @@ def test_a_payload_is_decoded_once_and_as_a_type() -> None:
     assert reply.decode(Prompt) == Prompt("x")
     with pytest.raises(msgspec.ValidationError):
         reply.decode(int)
-    assert repr(reply).startswith("Reply(Metadata(")
-    assert repr(Chunk(b"1", "ping")) == "Chunk(b'1', 'ping')"
+    assert repr(reply).startswith("Reply(raw=b'{")
+    assert repr(Chunk(b"1", "ping")) == "Chunk(raw=b'1', event='ping')"
 
 
 def test_content_is_the_providers_body() -> None:
