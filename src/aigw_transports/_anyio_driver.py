@@ -35,7 +35,9 @@ __all__ = ["CLOSE_NOTIFY_SECONDS", "FLUSH_SECONDS", "Driver", "log_to_standard_l
 
 InputT = TypeVar("InputT")
 _ACCEPT_PAUSE_SECONDS = 0.1  # when the process is out of file descriptors: until others are closed
-_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED}
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPERM, errno.EPROTO}
+_PASSING |= {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EOPNOTSUPP}
+"""What accept(2) says of one connection, or for a while, and not of the listener."""
 
 
 def log_to_standard_library(effect: Log) -> None:
@@ -155,10 +157,11 @@ class Driver(Generic[InputT]):
         while True:
             try:
                 await listener.serve(self._accept, self._tasks)
-            except OSError as error:
-                if error.errno not in _PASSING:
+            except (OSError, anyio.BrokenResourceError) as error:
+                cause = error if isinstance(error, OSError) else error.__cause__  # anyio wraps it under trio
+                if not isinstance(cause, OSError) or cause.errno not in _PASSING:
                     raise
-                self._log(Log(LogLevel.WARNING, "cannot accept a connection", {"error": str(error)}))
+                self._log(Log(LogLevel.WARNING, "cannot accept a connection", {"error": str(cause)}))
                 await anyio.sleep(_ACCEPT_PAUSE_SECONDS)
 
     async def _accept(self, stream: ByteStream) -> None:

@@ -258,11 +258,14 @@ async def test_an_address_that_is_taken() -> None:
 class Tired(Listener[SocketStream]):
     """A listener that fails before it serves."""
 
-    def __init__(self, listener: Listener[SocketStream], errors: list[int]) -> None:
+    def __init__(self, listener: Listener[SocketStream], errors: list[int], *, wrapped: bool = False) -> None:
         self.listener = listener
         self.errors = errors
+        self.wrapped = wrapped
 
     async def serve(self, handler: Callable[[SocketStream], Any], task_group: TaskGroup | None = None) -> None:
+        if self.errors and self.wrapped:
+            raise anyio.BrokenResourceError from OSError(self.errors.pop(), "tired")
         if self.errors:
             raise OSError(self.errors.pop(), "tired")
         await self.listener.serve(handler, task_group)
@@ -276,13 +279,14 @@ class Tired(Listener[SocketStream]):
 
 
 @pytest.mark.anyio
-async def test_running_out_of_file_descriptors_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wrapped", [False, True], ids=["as asyncio says it", "as trio says it"])
+async def test_running_out_of_file_descriptors_is_survived(monkeypatch: pytest.MonkeyPatch, wrapped: bool) -> None:
     monkeypatch.setattr(_anyio_driver, "_ACCEPT_PAUSE_SECONDS", 0.001)
     lines: list[Log] = []
     engine = Server()
     with anyio.fail_after(20):
         multi = await anyio.create_tcp_listener(local_host="127.0.0.1")
-        listener = Tired(multi.listeners[0], [errno.EMFILE, errno.ECONNABORTED])
+        listener = Tired(multi.listeners[0], [errno.EMFILE, errno.ECONNABORTED], wrapped=wrapped)
         driver = Driver(Checked(engine), log=lines.append)
         async with anyio.create_task_group() as tasks:
             await tasks.start(driver.run, [listener])
@@ -294,11 +298,12 @@ async def test_running_out_of_file_descriptors_is_survived(monkeypatch: pytest.M
 
 
 @pytest.mark.anyio
-async def test_a_listener_that_fails_for_good_ends_the_driver() -> None:
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_a_listener_that_fails_for_good_ends_the_driver(wrapped: bool) -> None:
     with anyio.fail_after(20):
         multi = await anyio.create_tcp_listener(local_host="127.0.0.1")
         with pytest.raises(ExceptionGroup):
-            await Driver(Checked(Server())).run([Tired(multi.listeners[0], [errno.EBADF])])
+            await Driver(Checked(Server())).run([Tired(multi.listeners[0], [errno.EBADF], wrapped=wrapped)])
 
 
 @pytest.mark.anyio

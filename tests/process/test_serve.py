@@ -160,6 +160,22 @@ def test_many_open_files_are_allowed(start: Start) -> None:
     assert soft == hard
 
 
+@pytest.mark.parametrize("transport", ["asyncio", "trio"])
+def test_running_out_of_open_files_is_survived(start: Start, transport: str) -> None:
+    process = start("serve", "--port", "0", "--transport", transport)
+    address = process.address()
+    resource.prlimit(process.popen.pid, resource.RLIMIT_NOFILE, (40, 40))
+    with contextlib.ExitStack() as stack:
+        for _ in range(60):
+            stack.enter_context(socket.create_connection(address))
+        while "cannot accept a connection" not in process.log():
+            assert process.popen.poll() is None, process.log()
+    with connect(f"ws://{address[0]}:{address[1]}/v1/local/default", open_timeout=60) as socket_:
+        socket_.send(create("one"))
+        assert json.loads(socket_.recv(timeout=60))["metadata"]["status"] == 200
+    assert process.stop(signal.SIGTERM) == 0
+
+
 def test_nobody_listens_to_standard_output(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -64,10 +64,10 @@ def is_dot_segment(segment: str) -> bool:
     """Tell whether some server on the way may take a path segment for `.` or `..` (RFC 3986 section 3.3).
 
     Percent-encoded dots count (WHATWG URL), and so do parts beside an encoded slash or backslash, which some
-    servers decode before they look at the path.
+    servers decode before they look at the path, and dots with parameters (`..;x`), which Java servers cut off.
     """
-    plain = segment.lower().replace("%2e", ".").replace("%5c", "%2f").replace("\\", "%2f")
-    return any(part in (".", "..") for part in plain.split("%2f"))
+    plain = segment.lower().replace("%2e", ".").replace("%5c", "%2f").replace("\\", "%2f").replace("%3b", ";")
+    return any(part.partition(";")[0] in (".", "..") for part in plain.split("%2f"))
 
 
 def is_private_host(host: str) -> bool:

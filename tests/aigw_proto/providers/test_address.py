@@ -142,11 +142,14 @@ def test_public_hosts(host: str) -> None:
     assert not is_private_host(host)
 
 
-@pytest.mark.parametrize("segment", [".", "..", "%2e", "%2E.", ".%2e", "..%2fx", "x%5C..", "%2e%2F", "a\\.."])
+@pytest.mark.parametrize(
+    "segment",
+    [".", "..", "%2e", "%2E.", ".%2e", "..%2fx", "x%5C..", "%2e%2F", "a\\..", "..;", "..;a=b", "%2e.%3bx", ".;"],
+)
 def test_dot_segments(segment: str) -> None:
     assert is_dot_segment(segment)
 
 
-@pytest.mark.parametrize("segment", ["", "...", "a.", ".a", "..a", "%252e", "a%2fb", "%2"])
+@pytest.mark.parametrize("segment", ["", "...", "a.", ".a", "..a", "%252e", "a%2fb", "%2", "a;..", ";..", "...;"])
 def test_other_segments(segment: str) -> None:
     assert not is_dot_segment(segment)
