@@ -22,7 +22,7 @@ class Gauge:
     def __init__(self, *, high_bytes: int, low_bytes: int) -> None:
         """Start empty and open."""
         self._high = high_bytes
-        self._low = low_bytes
+        self._low = min(low_bytes, high_bytes)  # else it would open while it has to be shut
         self._backlog = 0
         self.queued = 0
         self.shut = False

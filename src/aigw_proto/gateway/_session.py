@@ -64,6 +64,8 @@ class Session:
         "_link",
         "_peer_ended",
         "_portions",
+        "_reply_bytes",
+        "_replying",
         "_state",
         "_timers",
         "_universal",
@@ -90,6 +92,8 @@ class Session:
         self._portions = Portions()
         self._inbound = False
         self._peer_ended = False
+        self._replying = False
+        self._reply_bytes = 0  # of replies to the client's own messages, since the gauge was last open
         self._eof_is_owed = False  # to the WebSocket, behind what it has not been given yet
         self._universal: Universal | None = None
 
@@ -128,6 +132,7 @@ class Session:
             # A client that reads slowly answers pings late: as long as the gauge is shut, the stuck deadline judges it.
             self._ws.set_reading(not self._gauge.shut, now)
         if not self._gauge.shut:
+            self._reply_bytes = 0
             self._timers.disarm(_Timer.STUCK)
             if self._has_work:
                 self.core.schedule(self)
@@ -201,12 +206,14 @@ class Session:
 
     def work(self, now: float) -> None:
         """Do one quantum of work; asks for another when some is left."""
+        self._replying = True
         if self._may_read:
             if self._state is SessionState.HTTP:
                 self._serve_http(now)
             if self._ws is not None and self._inbound:
                 self._serve_universal(self._ws, now)
         self._flush()
+        self._replying = False
         if self._universal is not None:
             self._universal.advance(now)
         if self._has_work:
@@ -215,6 +222,8 @@ class Session:
     def hand_over(self) -> None:
         """End the turn: the driver has the output now. What it cannot pass on it reports before the next turn."""
         self._gauge.hand_over()
+        if not self._gauge.shut:
+            self._reply_bytes = 0
         if self._has_work:
             self.core.schedule(self)
 
@@ -253,8 +262,7 @@ class Session:
 
     @property
     def _replies_pile_up(self) -> bool:
-        limits = self.core.config.limits
-        return self._gauge.level > limits.client_high_water_bytes + limits.client_reply_allowance_bytes
+        return self._gauge.shut and self._reply_bytes > self.core.config.limits.client_reply_allowance_bytes
 
     def _flush(self) -> None:
         if self._state in _SILENT:
@@ -264,7 +272,10 @@ class Session:
         if chunks:
             if not self._gauge.queued:
                 self.core.senders.append(self)
-            self._gauge.add(self.core.turn.send(self._link, chunks))
+            count = self.core.turn.send(self._link, chunks)
+            self._gauge.add(count)
+            if self._replying:
+                self._reply_bytes += count
 
     def _all_read(self) -> None:
         self._inbound = False

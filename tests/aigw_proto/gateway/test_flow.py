@@ -60,12 +60,21 @@ def test_a_growing_backlog_is_no_progress() -> None:
     assert each.report(19)
 
 
+def test_a_low_mark_above_the_high_one_counts_as_the_high_one() -> None:
+    each = Gauge(high_bytes=10, low_bytes=100)
+    each.report(50)
+    each.hand_over()
+    assert is_shut(each)
+    each.report(10)
+    assert not is_shut(each)
+
+
 def test_portions_hand_everything_on_in_order_and_a_little_at_a_time() -> None:
     portions = Portions()
     reads = [b"a" * 10_000, b"b", b"c" * 4096, bytes(range(256)) * 40]
     for data in reads:
         portions.append(data)
-    taken = []
+    taken: list[bytes] = []
     while portion := portions.take():
         taken.append(portion)
     assert b"".join(taken) == b"".join(reads)
