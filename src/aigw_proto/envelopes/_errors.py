@@ -22,7 +22,7 @@ class ErrorCode(enum.IntEnum):
     RATE_LIMITED = 2003
     """429: too many requests, in a while or in flight."""
     PROVIDER_FAILED = 2005
-    """400 or 502: no answer from the provider."""
+    """502, or 504 in time, or 400 in strict mode: no answer from the provider."""
     INVALID_PROVIDER = 2008
     """400: missing or unknown provider."""
     UNAUTHORIZED = 2009
@@ -49,23 +49,19 @@ class ErrorCode(enum.IntEnum):
     UNKNOWN_TYPE = 90002
     """400: `type` is missing or names no message of this protocol."""
     INVALID_FIELD = 90003
-    """400: a field is missing, of the wrong type or out of range; the message names it."""
+    """400: a field is missing, of the wrong type or out of range; the message names it.
+
+    Before the upgrade, with any status: what is wrong with an HTTP request."""
     TOO_MANY_STEPS = 90004
     """400: more fallback steps than the gateway allows."""
     INVALID_ENDPOINT = 90005
     """400: `endpoint` cannot be joined to the provider's address."""
     UNKNOWN_EVENT = 90006
     """404: `universal.cancel` names no request under way."""
-    TOO_LARGE = 90007
-    """413: what the request would hold does not fit."""
-    PROVIDER_TIMED_OUT = 90010
-    """504: the provider did not answer in time."""
     PROVIDER_ANSWER_TOO_LARGE = 90011
     """502: the provider's answer does not fit."""
     SHUTTING_DOWN = 90012
-    """503: the gateway takes no new requests."""
-    INTERNAL_ERROR = 90099
-    """500: a fault of the gateway itself."""
+    """503: the gateway takes no new requests, or has no room for another connection."""
 
 
 def gateway_error(status: int, code: int, message: str) -> bytes:
