@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import inspect
 import json
 import re
 from pathlib import Path
 
+import pytest
+
+import aigw_proto.conductor
 import aigw_proto.testing
 import aigw_transports.memory
 from aigw_proto.envelopes import (
@@ -74,3 +79,15 @@ def test_the_test_kit_is_shown() -> None:
     for name in ("Checked", "ContractError", "Playbook", "Placeholder", "ConnectionPair", "chunkings", "check_engine"):
         assert name in aigw_proto.testing.__all__
         assert re.search(rf"\b{name}\b", text), name
+
+
+@pytest.mark.parametrize("name", ["aigw_proto", "aigw_transports"])
+def test_public_names_without_a_docstring_are_in_the_reference(name: str) -> None:
+    text = page(f"reference/{name}.md")
+    modules = re.findall(r"^.. automodule:: ([a-z_.]+)", text, re.MULTILINE)
+    assert modules
+    for module in map(importlib.import_module, modules):
+        for public in module.__all__:
+            value = getattr(module, public)
+            if not (inspect.isclass(value) or inspect.isfunction(value) or module is aigw_proto.conductor):
+                assert f"`{public}`" in text, f"{module.__name__}.{public}"
