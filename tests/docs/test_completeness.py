@@ -66,7 +66,9 @@ def test_the_frames_are_frames() -> None:
 def test_metadata_keys_are_those_of_the_frames() -> None:
     table = section(page("topics/wire-protocol.md"), "Messages of the gateway")
     keys = re.findall(r"^\| `([a-zA-Z]+)` \|", table, re.MULTILINE)
-    shown = set().union(*(json.loads(found) for found in re.findall(r'"metadata": (\{[^}]*\})', table)))
+    shown: set[str] = set()
+    for found in re.findall(r'"metadata": (\{[^}]*\})', table):
+        shown.update(json.loads(found))
     assert shown <= set(keys)
     assert [key for key in keys if key not in shown] == ["error", "cancelled", "encoding"]
 
