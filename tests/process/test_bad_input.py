@@ -327,5 +327,6 @@ def test_no_secret_is_in_any_log(gateway: Process) -> None:
             UPGRADE % (b"/v1/a/closed?api_key=query-secret", b"cf-aig-authorization: Bearer guess\r\n")
         )
         client.response()
+    gateway.wait_for_log("upgrade refused")  # who was refused, and why, is there
     for secret in ("provider-secret", "query-secret", "guess", "secret-token"):
         assert secret not in gateway.log

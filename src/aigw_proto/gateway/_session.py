@@ -296,7 +296,7 @@ class Session:
                     self._all_read()
                 return
             cost += _MESSAGE_COST
-            result = answer_http(self.core, self._http, event)
+            result = answer_http(self.core, self._http, event, self.peer)
             if isinstance(result, Upgrade):
                 self._upgrade(result, now)
                 return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._effects import LogLevel
 from .._kinds import record
 from ..envelopes import EnvelopeFault, ErrorCode, StepSettings, gateway_error, merge_settings, parse_settings
 from ..http import Failed, H1Connection, Headers, HttpEvent, Request, Response, StreamEnded
@@ -43,10 +44,10 @@ class _Refusal:
     headers: Headers
 
 
-def answer_http(core: Core, http: H1Connection, event: HttpEvent) -> Upgrade | bool:
+def answer_http(core: Core, http: H1Connection, event: HttpEvent, peer: str) -> Upgrade | bool:
     """Act on one HTTP event. True: everything is answered that will be, end the connection."""
     if isinstance(event, Request):
-        return _answer_request(core, http, event)
+        return _answer_request(core, http, event, peer)
     if isinstance(event, Failed):
         if http.can_answer:
             _respond(http, event.status, gateway_error(event.status, ErrorCode.INVALID_FIELD, event.reason), [], b"")
@@ -54,7 +55,7 @@ def answer_http(core: Core, http: H1Connection, event: HttpEvent) -> Upgrade | b
     return isinstance(event, StreamEnded)
 
 
-def _answer_request(core: Core, http: H1Connection, request: Request) -> Upgrade | bool:
+def _answer_request(core: Core, http: H1Connection, request: Request, peer: str) -> Upgrade | bool:
     path = request.target.partition(b"?")[0]
     if path == _HEALTH and not wants_upgrade(request):
         if request.method in (b"GET", b"HEAD"):
@@ -67,6 +68,12 @@ def _answer_request(core: Core, http: H1Connection, request: Request) -> Upgrade
         return False
     decision = _decide(core, request)
     if isinstance(decision, _Refusal):
+        if wants_upgrade(request):
+            core.log(
+                LogLevel.WARNING,
+                "upgrade refused",
+                {"peer": peer, "status": decision.status, "reason": decision.message},
+            )
         _refuse(http, decision, request.method)
         return False
     response, upgrade = decision

@@ -191,8 +191,11 @@ class TestAuthentication:
         ],
     )
     def test_refused_before_the_upgrade(self, fields: list[str]) -> None:
-        status, _, body = exchange(Turns(protected()), upgrade("/v1/acc/default", *fields))
+        turns = Turns(protected())
+        status, _, body = exchange(turns, upgrade("/v1/acc/default", *fields))
         assert status == 401
+        assert [(log.message, log.details["status"]) for log in turns.logs] == [("upgrade refused", 401)]
+        assert TOKEN not in str(turns.logs)
         error = json.loads(body)
         assert error["error"] == [{"code": 2009, "message": "Unauthorized"}]
         assert (error["httpCode"], error["internalCode"], error["success"]) == (401, 2009, False)
