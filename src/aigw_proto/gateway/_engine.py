@@ -33,7 +33,7 @@ from ._session import Session
 __all__ = ["GatewayEngine"]
 
 _QUANTA_PER_TURN = 16
-_QUANTA_PER_INPUT = 4  # fewer: between two looks at the sockets there may be as many inputs as there are links
+_QUANTA_PER_INPUT = 4
 _DEADLINES_PER_TURN = 256
 
 
@@ -63,6 +63,7 @@ class GatewayEngine:
     def handle(self, event: Input, now: float) -> None:
         """Take one input. Raises RuntimeError when effects of the turn before were not all polled."""
         self._begin(now)
+        quanta = self._quanta_after(event)
         if isinstance(event, LinkAccepted) and self._grace_ended:
             self._core.turn.emit(CloseLink(event.link, CloseHow.ABORT))  # or new ones could put off the end for ever
         elif isinstance(event, LinkAccepted):
@@ -78,9 +79,7 @@ class GatewayEngine:
                 self._late += 1
             else:
                 self._act(owner, event, now)
-        # A report of a backlog only tells what a turn before has sent. Work in its turn would send more, and bring the
-        # next report: a chain that keeps the driver from its sockets.
-        self._finish(now, 0 if isinstance(event, BytesSent) else _QUANTA_PER_INPUT)
+        self._finish(now, quanta)
 
     def handle_timeout(self, now: float) -> None:
         """Let time pass. Raises RuntimeError when effects of the turn before were not all polled."""
@@ -117,6 +116,14 @@ class GatewayEngine:
         if not self._core.turn.drained:
             raise RuntimeError("poll() must be drained before the next input")
         self._now = now
+
+    def _quanta_after(self, event: Input) -> int:
+        """Say how much work may follow an input: little, and none while there is work left or for a backlog's report.
+
+        Between two looks at the sockets there may be as many inputs as there are links. And a report of what a turn
+        has sent must not let that turn's sessions send more, which brings the next report, and so on.
+        """
+        return 0 if self._core.runnable or isinstance(event, BytesSent) else _QUANTA_PER_INPUT
 
     def _act(
         self,

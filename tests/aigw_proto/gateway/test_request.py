@@ -858,6 +858,7 @@ class TestEnds:
         before = len(agent.of("a"))
         assert before < 30
         agent.cancel("a")
+        turns.settle()
         assert agent.types("a")[-1] == "done"
         agent.resume()
         assert len(agent.of("a")) == before + 1

@@ -382,6 +382,7 @@ class TestBackPressure:
         turns.receive(upstream, sse(b'"' + b"x" * 2000 + b'"'))
         agent.stall()
         agent.cancel("a")
+        turns.settle()
         assert agent.types("a")[-1] == "done"
         assert upstream in turns.closed
 
@@ -630,6 +631,18 @@ class TestFairness:
         assert not turns.take(flooder.link)
         assert turns.engine.next_timeout() == turns.now
 
+    def test_inputs_bring_no_more_work_while_some_is_left(self) -> None:
+        # As many may wait as there are links, all between two looks at the sockets.
+        turns = Turns()
+        flooder = turns.agent()
+        other = turns.agent()
+        turns.receive(flooder.link, frame(PING) * 10_000)
+        turns.take(flooder.link)
+        other.create("a")
+        assert not turns.take(flooder.link)
+        turns.wake()
+        assert turns.connects
+
     def test_bytes_and_the_end_behind_a_flood_of_fragments(self) -> None:
         turns = Turns()
         agent = turns.agent()
@@ -645,6 +658,7 @@ class TestFairness:
         agent = turns.agent()
         turns.receive(agent.link, frame(0x01) + frame(0x00) * 10_000)
         turns.feed(closed(agent.link, clean=False))
+        assert turns.settle() == 1
         assert turns.engine.next_timeout() is None
         assert turns.closed == [agent.link]
 
