@@ -35,8 +35,10 @@ __all__ = ["CLOSE_NOTIFY_SECONDS", "FLUSH_SECONDS", "Driver", "log_to_standard_l
 
 InputT = TypeVar("InputT")
 _ACCEPT_PAUSE_SECONDS = 0.1  # when the process is out of file descriptors: until others are closed
-_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPERM, errno.EPROTO}
-_PASSING |= {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EOPNOTSUPP}
+_PASSING = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPERM, errno.EPROTO}
+    | {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EOPNOTSUPP}
+)
 """What accept(2) says of one connection, or for a while, and not of the listener."""
 
 
