@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["JsonLog", "LogSink", "TextLog", "make_log", "plain"]
 
 _MAX_FIELD_CHARACTERS = 200
+_MAX_JSON_CHARACTERS = 2000  # of one string: an endpoint or a provider's name may be as long as a message
 _COLOURS = {
     Outcome.DONE: "\x1b[32m",
     Outcome.ERROR: "\x1b[31m",
@@ -41,11 +42,15 @@ _DIM, _END = "\x1b[2m", "\x1b[0m"
 
 def plain(text: str, most: int = _MAX_FIELD_CHARACTERS) -> str:
     """Return `text` on one line without control characters, cut to `most` characters."""
-    if len(text) > most:
-        text = text[: most - 1] + "…"
+    text = shortened(text, most)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def shortened(text: str, most: int = _MAX_JSON_CHARACTERS) -> str:
+    """Return `text`, cut to `most` characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 class LogSink(abc.ABC):
@@ -140,6 +145,7 @@ class JsonLog(LogSink):
             for name in ("endpoint", "target"):
                 if name in fields:
                     fields[name] = without_query(str(fields[name]))
+            fields = {name: shortened(value) if isinstance(value, str) else value for name, value in fields.items()}
             self._dump({"time": self._now(), "type": "request", **fields})
         else:
             self._dump({"time": self._now(), "type": "record", "record": str(entry)})

@@ -121,6 +121,15 @@ def test_a_key_in_the_query_is_not_logged() -> None:
     assert "hush" not in repr(as_json(record(endpoint="v1/models/m?key=hush"), mock_record()))
 
 
+def test_long_texts_are_cut() -> None:
+    long = record(endpoint="x" * 1_000_000, error="e" * 1_000_000)
+    assert len(text(long)) < 1000
+    entry = as_json(long)[0]
+    assert (len(str(entry["endpoint"])), len(str(entry["error"]))) == (2000, 2000)
+    assert str(entry["endpoint"]).endswith("x…")
+    assert entry["outcome"] == "done"
+
+
 def test_log_lines() -> None:
     effect = Log(LogLevel.WARNING, "slow client", {"link": 4, "peer": "a b", "late": True, "none": None})
     assert text(effect) == f'{STAMP} warning: slow client link=4 peer="a b" late=True none=None\n'
