@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["JsonLog", "LogSink", "TextLog", "make_log", "plain"]
 
 _MAX_FIELD_CHARACTERS = 200
-_MAX_JSON_CHARACTERS = 2000  # of one string: an endpoint or a provider's name may be as long as a message
+_MAX_JSON_CHARACTERS = 8000  # of one string: an endpoint or a provider's name may be as long as a message
 _COLOURS = {
     Outcome.DONE: "\x1b[32m",
     Outcome.ERROR: "\x1b[31m",
