@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 import h11
 
@@ -14,6 +15,7 @@ __all__ = ["UNKNOWN", "declared_length", "fields", "to_h11_end", "to_h11_request
 UNKNOWN = -1
 """The length of a body that is not known in advance."""
 
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 _NOT_IN_A_REASON = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -54,13 +56,17 @@ def to_h11_request(request: Request) -> h11.Request:
 
 
 def to_h11_response(response: Response, *, closing: bool = False) -> h11.Response | h11.InformationalResponse:
-    """Convert; `closing` adds `Connection: close`. Raises LocalProtocolError for what HTTP/1.1 does not allow."""
+    """Convert; `closing` adds `Connection: close`, and a status without a reason gets the usual one.
+
+    Raises LocalProtocolError for what HTTP/1.1 does not allow.
+    """
     if _NOT_IN_A_REASON.search(response.reason) is not None:
         raise LocalProtocolError("a reason phrase holds a forbidden character")  # h11 would send it
     headers = [*response.headers, (b"connection", b"close")] if closing else response.headers
+    reason = response.reason or _PHRASES.get(response.status, b"")
     kind = h11.InformationalResponse if response.status < 200 else h11.Response
     try:
-        return kind(status_code=response.status, headers=headers, reason=response.reason)
+        return kind(status_code=response.status, headers=headers, reason=reason)
     except h11.LocalProtocolError as error:
         raise LocalProtocolError(str(error)) from error
 

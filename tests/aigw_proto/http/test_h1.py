@@ -158,7 +158,7 @@ def test_response_to_an_old_client_ends_with_the_stream() -> None:
     connection.send_response(Response(200, []))
     connection.send_data(b"abc")
     connection.end_message([(b"t", b"1")])
-    assert sent(connection) == b"HTTP/1.1 200 \r\nConnection: close\r\n\r\nabc"
+    assert sent(connection) == b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc"
     assert connection.must_close
     assert connection.idle
     assert connection.next_event() is Signal.BLOCKED
@@ -241,7 +241,7 @@ def test_answer_after_a_failure() -> None:
         connection.send_response(Response(400, []))
     connection.send_data(b"no")
     connection.end_message()
-    assert sent(connection) == b"HTTP/1.1 400 \r\ncontent-length: 2\r\nconnection: close\r\n\r\nno"
+    assert sent(connection) == b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno"
     assert connection.must_close
     assert not connection.can_answer
     assert connection.next_event() is Signal.NEED_DATA
@@ -309,7 +309,7 @@ def test_continue() -> None:
     assert (connection.expects_continue, connection.data_to_send()) == (True, [])
     connection.send_continue()
     connection.send_continue()
-    assert sent(connection) == b"HTTP/1.1 100 \r\n\r\n"
+    assert sent(connection) == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert not connection.expects_continue
     connection.receive_data(b"ok", 0.0)
     assert drain(connection) == [BodyPiece(b"ok"), EndOfMessage([])]
