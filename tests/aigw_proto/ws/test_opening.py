@@ -121,7 +121,8 @@ def test_server_rejects() -> None:
     feed(opening, [REQUEST])
     opening.reject(401, b'{"no": 1}', [(b"content-type", b"application/json")])
     assert sent(opening) == (
-        b'HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 9\r\nconnection: close\r\n\r\n{"no": 1}'
+        b"HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 9\r\nconnection: close\r\n\r\n"
+        b'{"no": 1}'
     )
     assert opening.next_event() is Signal.NEED_DATA
     for act in (opening.accept, lambda: opening.reject(401)):
