@@ -132,6 +132,7 @@ class ClientEngine:
         self._now = 0.0
         self._closing = False
         self._shutting_down = False
+        self._pressing = False  # this turn has a message to send
         self._work_left = False
 
     @property
@@ -186,6 +187,7 @@ class ClientEngine:
             raise RuntimeError("poll() the effects of the turn before until it returns None")
         self._now = now
         self._work_left = False
+        self._pressing = False
 
     def _end_turn(self) -> None:
         self._pump()
@@ -193,7 +195,7 @@ class ClientEngine:
             self._start_close(CloseCode.NORMAL_CLOSURE, "")
         if self._session is not None:
             self._outlet.set_reading(self._session, self._now, closing=self._closing)
-            self._outlet.flush(self._session)
+            self._outlet.flush(self._session, pressing=self._pressing or self._closing)
 
     # -- inputs of the API layer ----------------------------------------------------------------------------------
 
@@ -403,6 +405,7 @@ class ClientEngine:
     def _send(self, chunks: list[bytes]) -> None:
         if self._session is not None and not self._closing:
             self._session.send(chunks)
+            self._pressing = True
 
     def _flush(self) -> None:
         if self._session is not None:

@@ -64,8 +64,14 @@ class Outlet:
             self.effects.append(SetReading(self._link, enabled=not paused))
             self.deliver(ReadingPaused(paused))
 
-    def flush(self, session: Session) -> None:
-        """Send what the session has for the gateway, unless the stream is broken."""
+    def flush(self, session: Session, *, pressing: bool = True) -> None:
+        """Send what the session has for the gateway, unless the stream is broken.
+
+        While much is unsent, what is not `pressing` stays in the session. It can only be pongs, of which the session
+        keeps few: a gateway that pings and never reads would make us hold an answer to each.
+        """
+        if not pressing and not self.flow.sending:
+            return
         chunks = session.data_to_send()
         if chunks and self.peer_gone is not CloseHow.ABORT:
             self.effects.append(SendBytes(self._link, chunks))

@@ -646,6 +646,25 @@ def test_a_backlog_asks_for_patience() -> None:
     assert bench.feed(BytesSent(LINK, 100)) == [Deliver(CONNECTION, core.SendingAllowed(allowed=True))]
 
 
+def test_pongs_for_a_gateway_that_pings_and_never_reads_are_bounded() -> None:
+    bench = Bench(limits=core.ClientLimits(sending_high_water_bytes=10_000, sending_low_water_bytes=100))
+    bench.open()
+    pings = b"\x89\x7d" + bytes(125)
+    unsent = 0
+    for _ in range(200):
+        effects = bench.feed(BytesReceived(LINK, pings * 500))
+        sent = sum(len(chunk) for effect in effects if isinstance(effect, SendBytes) for chunk in effect.chunks)
+        unsent += sent
+        if sent:
+            bench.feed(BytesSent(LINK, unsent))
+    assert unsent < 100_000
+    assert any(isinstance(effect, SendBytes) for effect in bench.feed(core.CreateRequest(1, (step(),))))  # still goes
+    bench.feed(BytesReceived(LINK, pings))
+    assert any(isinstance(effect, SendBytes) for effect in bench.feed(BytesSent(LINK, 0)))  # the pong that was put off
+    bench.end(clean=False)
+    bench.engine.finish()
+
+
 def test_a_flood_is_worked_off_in_bounded_turns() -> None:
     bench = Bench(limits=core.ClientLimits(turn_messages=10))
     bench.open()
