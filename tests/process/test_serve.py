@@ -54,9 +54,10 @@ def test_serves_and_drains(start: Start, transport: str) -> None:
     assert process.popen.stdout is not None
     assert process.popen.stdout.read() == ""
     lines = process.log().splitlines()
-    assert len(lines) == 2, lines
-    assert " 200 openai/chat/completions done document, " in lines[0]
-    assert "info: draining signal=SIGTERM" in lines[1]
+    assert len(lines) == 3, lines
+    assert "warning: every answer comes from the built-in fake provider" in lines[0]
+    assert " 200 openai/chat/completions done document, " in lines[1]
+    assert "info: draining signal=SIGTERM" in lines[2]
 
 
 def test_a_running_stream_ends_before_the_process_does(start: Start) -> None:

@@ -34,6 +34,7 @@ class _Metadata(msgspec.Struct, rename="camel"):
     cancelled: bool | None = None
     encoding: str | None = None
     event: str | None = None
+    event_type: str | None = None
 
 
 class _Message(msgspec.Struct):
@@ -102,7 +103,7 @@ def _unreadable(
 
 def _frame(kind: str, metadata: _Metadata, response: bytes | None) -> ServerMessage | EnvelopeFault:
     if kind == "universal.stream":
-        return StreamFrame(metadata.event_id, response, metadata.event)
+        return StreamFrame(metadata.event_id, response, metadata.event or metadata.event_type)
     if kind == "universal.created":
         return CreatedFrame(_typed(metadata), response)
     if kind == "universal.done":

@@ -44,10 +44,11 @@ def print_done(metadata: Metadata, *, strict: bool) -> list[bytes]:
 class StreamPrinter:
     """Prints the chunks of one request: all that does not change from chunk to chunk is printed once."""
 
-    __slots__ = ("_named", "_plain", "_start", "_strict")
+    __slots__ = ("_event_key", "_named", "_plain", "_start", "_strict")
 
-    def __init__(self, event_id: str, *, strict: bool) -> None:
-        """Print what every chunk of the request begins with."""
+    def __init__(self, event_id: str, *, strict: bool, event_key: str = "event") -> None:
+        """Print what every chunk of the request begins with; names of events go into metadata as `event_key`."""
+        self._event_key = text_literal(event_key)
         self._start = b'{"type":"universal.stream","metadata":{"eventId":' + text_literal(event_id)
         self._plain = self._start + b'},"response":'
         self._strict = strict
@@ -61,7 +62,7 @@ class StreamPrinter:
 
     def _name(self, event: bytes) -> bytes:
         literal = text_literal(event.decode("utf-8", "replace"))
-        prefix = self._start + b',"event":' + literal + b'},"response":'
+        prefix = b'%b,%b:%b},"response":' % (self._start, self._event_key, literal)
         if len(self._named) < _MAX_EVENT_NAMES and len(event) <= _MAX_EVENT_NAME_BYTES:
             self._named[event] = prefix
         return prefix

@@ -114,10 +114,15 @@ def whole_answer(body: bytes) -> WholeAnswer:
 class AnswerStream:
     """The events of one streamed answer, whatever carries them."""
 
-    __slots__ = ("_decoder", "_now")
+    __slots__ = ("_decoder", "_forward_done", "_now", "event_key")
 
-    def __init__(self, form: Form, *, sse: SseLimits, limits: GatewayLimits) -> None:
-        """Choose the decoder of `form`, which is not WHOLE."""
+    def __init__(self, form: Form, *, sse: SseLimits, limits: GatewayLimits, forward_done: bool = False) -> None:
+        """Choose the decoder of `form`, which is not WHOLE. `forward_done` keeps the closing `[DONE]` as an item.
+
+        `event_key` is the metadata key for the names of events: the two formats that have them name them differently.
+        """
+        self._forward_done = forward_done
+        self.event_key = "eventType" if form is Form.BINARY_EVENTS else "event"
         self._now = 0.0  # decoders have no deadlines: the request that owns them has
         self._decoder: _Decoder
         if form is Form.EVENTS:
@@ -142,7 +147,7 @@ class AnswerStream:
             if isinstance(event, Signal):
                 return None
             if isinstance(event, ServerSentEvent):
-                if event.data == _DONE:
+                if event.data == _DONE and not self._forward_done:
                     continue  # the end of the stream has its own frame
                 return StreamItem(_payload(event.data), event.event or None, len(event.data))
             if isinstance(event, JsonLine):

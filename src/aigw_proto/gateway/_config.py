@@ -20,7 +20,9 @@ class GatewaySettings:
 
     `account` is one account id, or `*` for any. With `authentication`, an upgrade needs one of `tokens`. `keys` holds
     stored provider keys: provider slug, then alias, then the secret. `strict` prints the plain documented frames,
-    without additive keys. `settings` are the defaults for a request that names none.
+    without additive keys. Two more switches are for tests of parity with the hosted service: `forward_done` sends a
+    stream's closing `[DONE]` as a frame of its own, `bare_errors` leaves all metadata but `contentType` out of error
+    frames, so that they cannot be told apart. `settings` are the defaults for a request that names none.
     """
 
     account: str = "*"
@@ -29,6 +31,8 @@ class GatewaySettings:
     tokens: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     keys: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict[str, Mapping[str, str]], repr=False)
     strict: bool = False
+    forward_done: bool = False
+    bare_errors: bool = False
     settings: StepSettings = dataclasses.field(default_factory=StepSettings)
 
 

@@ -57,6 +57,8 @@ class Begun:
     """The form of delivery is known. Only for a success."""
 
     streamed: bool
+    event_key: str = "event"
+    """The metadata key for the names of a stream's events."""
 
 
 @record
@@ -87,6 +89,7 @@ class Exchange:
         "_core",
         "_fault",
         "_form",
+        "_forward_done",
         "_gathered",
         "_stream",
         "head",
@@ -100,12 +103,17 @@ class Exchange:
         step: PreparedStep,
         *,
         gathered: Callable[[int], None],
+        forward_done: bool = False,
     ) -> None:
-        """Send the request of `step`. `gathered` is told by how much the content held in memory grew."""
+        """Send the request of `step`.
+
+        `gathered` is told by how much the content held in memory grew. `forward_done` is for `AnswerStream`.
+        """
         self.head: Headed | None = None
         self._core = core
         self._connection: UpstreamConnection | None = connection
         self._gathered = gathered
+        self._forward_done = forward_done
         self._body = bytearray()  # not a list of pieces: a provider may send its answer one byte at a time
         self._fault: Broken | None = None  # what the head already shows to be wrong with the content
         self._form: Form | None = None
@@ -206,10 +214,10 @@ class Exchange:
         if form is Form.WHOLE:
             return Begun(streamed=False)
         config = self._core.config
-        self._stream = AnswerStream(form, sse=config.sse, limits=config.limits)
+        self._stream = AnswerStream(form, sse=config.sse, limits=config.limits, forward_done=self._forward_done)
         self._stream.receive_data(bytes(self._body))
         self._forget_body()
-        return Begun(streamed=True)
+        return Begun(streamed=True, event_key=self._stream.event_key)
 
     def _forget_body(self) -> None:
         self._gathered(-len(self._body))

@@ -14,7 +14,7 @@ import enum
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from .._effects import CloseHow, Connect, TlsPolicy
+from .._effects import CloseHow, Connect, LogLevel, TlsPolicy
 from .._inputs import ConnectFailed, LinkConnected
 from .._kinds import LinkId, Role, record
 from .._timers import TimerTable
@@ -146,8 +146,14 @@ class UpstreamConnection:
         if isinstance(event, LinkConnected):
             self.pool.opened(self, now)
         else:
-            reason = f"{event.failure.value} ({event.detail})" if event.detail else event.failure.value
-            self.pool.failed(self, reason, timed_out=False, now=now, withdraw=False)
+            # Clients are told what went wrong; where the provider stands is for the operator.
+            host, port, _, _ = self.origin
+            self.pool.core.log(
+                LogLevel.WARNING,
+                "no connection to a provider",
+                {"host": host, "port": port, "reason": event.failure.value, "detail": event.detail},
+            )
+            self.pool.failed(self, event.failure.value, timed_out=False, now=now, withdraw=False)
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Store bytes and tell the lessee; on an idle connection they mean that it is of no further use."""

@@ -24,7 +24,7 @@ from ..envelopes import ErrorCode
 from ._answer import StreamItem
 from ._attempts import Next, attempt_timeout, decide
 from ._exchange import Begun, Broken, Exchange, Finished, Headed, Pull
-from ._frames import RequestFrames
+from ._frames import SHUTTING_DOWN, RequestFrames
 from ._record import Outcome
 from ._state import REQUEST_TRANSITIONS, RequestState, RequestTrigger
 
@@ -101,7 +101,7 @@ class UniversalRequest:
         self._exchange: Exchange | None = None
         self._overdue = False
         self._streamed = False
-        self._frames = RequestFrames(event_id, self.log_id, universal.send_frame, strict=universal.gateway.strict)
+        self._frames = RequestFrames(event_id, self.log_id, universal.send_frame, universal.gateway)
         self._last_answer: _ErrorAnswer | None = None
         self._failure = ""
 
@@ -138,7 +138,14 @@ class UniversalRequest:
         """Write the request to the connection that the pool gave."""
         self._move(RequestTrigger.ASSIGNED)
         step = self.steps[self._step]
-        self._exchange = Exchange(self._core, connection, self, step, gathered=self._universal.hold)
+        self._exchange = Exchange(
+            self._core,
+            connection,
+            self,
+            step,
+            gathered=self._universal.hold,
+            forward_done=self._universal.gateway.forward_done,
+        )
 
     def connect_failed(self, reason: str, *, timed_out: bool, now: float) -> None:
         """Go on without an answer from this try."""
@@ -232,7 +239,7 @@ class UniversalRequest:
             self._move(RequestTrigger.HEAD if pulled.accepted else RequestTrigger.REFUSED)
             return True
         elif isinstance(pulled, Begun):
-            self._begin(streamed=pulled.streamed)
+            self._begin(pulled)
             return True
         elif isinstance(pulled, Finished):
             self._complete(pulled.body, now)
@@ -247,11 +254,11 @@ class UniversalRequest:
         elif self._overdue:
             self._time_out(now)
 
-    def _begin(self, *, streamed: bool) -> None:
-        self._streamed = streamed
-        if streamed:
+    def _begin(self, begun: Begun) -> None:
+        self._streamed = begun.streamed
+        if begun.streamed:
             self._move(RequestTrigger.STREAM)
-            self._frames.opened(self._status, self._content_type, self._step)
+            self._frames.opened(self._status, self._content_type, self._step, event_key=begun.event_key)
         else:
             self._move(RequestTrigger.WHOLE)
 
@@ -322,6 +329,14 @@ class UniversalRequest:
             self._frames.done(self._status or None, self._content_type, self._step, cancelled=True)
         outcome = Outcome.CANCELLED if tell else Outcome.DISCONNECTED
         self._finish(outcome, _CLIENT_CLOSED_REQUEST, None, now)
+
+    def shut_down(self, now: float) -> None:
+        """Give up because the gateway ends, and say so; what a stream has delivered stands."""
+        if self.state is RequestState.STREAMING:
+            self._frames.done(self._status, self._content_type, self._step, error=SHUTTING_DOWN)
+            self._finish(Outcome.ERROR, self._status, SHUTTING_DOWN, now)
+        elif self.state is not RequestState.ENDED:
+            self._fail(503, ErrorCode.SHUTTING_DOWN, SHUTTING_DOWN, now)
 
     def _fail(self, status: int, code: ErrorCode, message: str, now: float) -> None:
         """End with an error frame of the gateway's own. Strict frames carry the status that the hosted service used."""

@@ -166,11 +166,12 @@ class Session:
 
     def end_now(self, now: float) -> None:
         """Give up what is under way and close with 1001."""
-        self._cancel_all(now)
         if self._state is SessionState.HTTP:
             self._end(now, CloseHow.FLUSH)
-        else:
-            self.close(now)
+            return
+        if self._universal is not None:
+            self._universal.shut_down(now)
+        self.close(now)
 
     # ---- time ------------------------------------------------------------------------------------------------------
 

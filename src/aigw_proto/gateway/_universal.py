@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..envelopes import EnvelopeFault, ErrorCode, UniversalCreate, parse_client_message
 from ._admission import prepare
-from ._frames import refusal
+from ._frames import SHUTTING_DOWN, refusal
 from ._record import Outcome, Tally
 from ._request import UniversalRequest
 from ._state import RequestState
@@ -108,7 +108,7 @@ class Universal:
         limits = self.core.config.limits
         held = sum(len(step.query) for step in create.steps)
         if self.core.draining:
-            status, code, reason = 503, ErrorCode.SHUTTING_DOWN, "The gateway is shutting down"
+            status, code, reason = 503, ErrorCode.SHUTTING_DOWN, SHUTTING_DOWN
         elif len(self._in_flight) >= limits.max_in_flight:
             status, code = 429, ErrorCode.RATE_LIMITED
             reason = f"Too many requests in flight on this socket: at most {limits.max_in_flight}"
@@ -123,7 +123,7 @@ class Universal:
         """Answer a message that does not become a request."""
         log_id = self.core.new_id(now)
         event_id = fault.event_id or self.core.new_id(now)
-        self.send_frame(refusal(event_id, log_id, fault.status, fault.code, fault.message, strict=self.gateway.strict))
+        self.send_frame(refusal(event_id, log_id, fault, self.gateway))
         tally = self.tally(event_id, log_id, now)
         if create is None:
             record = tally.record(Outcome.REFUSED, fault.status, fault.message, now=now)
@@ -226,6 +226,11 @@ class Universal:
             request.cancel(now, tell=False)
         self._ready.clear()
         self._parked.clear()
+
+    def shut_down(self, now: float) -> None:
+        """End every request with a frame that says why."""
+        for request in list(self._in_flight):
+            request.shut_down(now)
 
     def crash(self, now: float) -> None:
         """End the session: a bug in one request leaves the state of its socket unknown."""

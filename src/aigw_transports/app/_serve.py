@@ -63,6 +63,7 @@ def run_serve(configuration: Configuration, log: LogSink, *, with_mock: bool) ->
         async with contextlib.AsyncExitStack() as stack:
             config = configuration.gateway
             if with_mock:
+                log.caution("every answer comes from the built-in fake provider")
                 config = redirected(config, await stack.enter_async_context(running(mock_engine(), log)))
             engine = gateway_engine(config)
             return await _run_until_signal(engine, listeners, "ws", server.drain_seconds, log)

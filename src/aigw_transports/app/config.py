@@ -146,6 +146,8 @@ def _read_gateway(table: Table) -> GatewaySettings:
         tokens=tokens,
         keys=keys,
         strict=table.boolean("strict", default=False),
+        forward_done=table.boolean("forward_done", default=False),
+        bare_errors=table.boolean("bare_errors", default=False),
         settings=_read_step_settings(table),
     )
     table.finish()

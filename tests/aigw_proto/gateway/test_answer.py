@@ -168,3 +168,11 @@ def test_what_does_not_fit_or_is_broken(form: Form, data: bytes) -> None:
     (failed,) = items(each)
     assert isinstance(failed, StreamFailed)
     assert failed.reason
+
+
+def test_the_closing_marker_on_demand() -> None:
+    each = AnswerStream(Form.EVENTS, sse=SseLimits(), limits=GatewayLimits(), forward_done=True)
+    each.receive_data(b"data: 1\n\ndata: [DONE]\n\n")
+    each.receive_eof()
+    items = [each.next_item() for _ in range(3)]
+    assert [item.payload if isinstance(item, StreamItem) else item for item in items] == [b"1", b'"[DONE]"', None]

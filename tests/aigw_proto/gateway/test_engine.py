@@ -199,7 +199,8 @@ class TestShutdown:
         turns.feed(ShutdownRequested(5.0))
         assert turns.engine.next_timeout() == 5.0
         turns.advance(5.0)
-        assert turns.records[0].outcome is Outcome.DISCONNECTED
+        assert turns.records[0].outcome is Outcome.ERROR
+        assert turns.records[0].status == 503
 
     def test_connections_that_come_after_the_grace_are_closed(self) -> None:
         turns = Turns()

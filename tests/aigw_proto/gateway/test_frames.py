@@ -5,14 +5,20 @@ from typing import Any
 
 import pytest
 
-from aigw_proto.envelopes import ErrorCode
+from aigw_proto.envelopes import EnvelopeFault, ErrorCode
+from aigw_proto.gateway import GatewaySettings
 from aigw_proto.gateway._frames import RequestFrames, refusal
 
 
 class Sink:
-    def __init__(self, *, strict: bool = False) -> None:
+    def __init__(self, *, strict: bool = False, bare_errors: bool = False) -> None:
         self.texts: list[bytes] = []
-        self.frames = RequestFrames("e", "l", lambda chunks: self.texts.append(b"".join(chunks)), strict=strict)
+        self.frames = RequestFrames(
+            "e",
+            "l",
+            lambda chunks: self.texts.append(b"".join(chunks)),
+            GatewaySettings(strict=strict, bare_errors=bare_errors),
+        )
 
     def last(self) -> dict[str, Any]:
         frame: dict[str, Any] = json.loads(self.texts[-1])
@@ -49,9 +55,12 @@ def test_a_stream() -> None:
     assert sink.last() == {"type": "universal.stream", "metadata": {"eventId": "e"}, "response": 1}
     sink.frames.item(b"2", b"name")
     assert sink.last()["metadata"] == {"eventId": "e", "event": "name"}
+    sink.frames.opened(200, "application/vnd.amazon.eventstream", 0, event_key="eventType")
+    sink.frames.item(b"3", b"name")
+    assert sink.last()["metadata"] == {"eventId": "e", "eventType": "name"}
     sink.frames.done(200, "text/event-stream", 0)
     assert "error" not in sink.last()["metadata"]
-    assert sink.frames.count == 4
+    assert sink.frames.count == 6
 
 
 def test_the_ways_a_stream_can_end() -> None:
@@ -78,7 +87,21 @@ def test_an_error_of_the_gateways_own(strict: bool, shown: int) -> None:
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_a_refusal(strict: bool) -> None:
-    frame = json.loads(b"".join(refusal("e", "l", 429, ErrorCode.RATE_LIMITED, "too many", strict=strict)))
+    fault = EnvelopeFault(429, ErrorCode.RATE_LIMITED, "too many")
+    frame = json.loads(b"".join(refusal("e", "l", fault, GatewaySettings(strict=strict))))
     assert frame["response"]["internalCode"] == 2003
     metadata = {"eventId": "e", "logId": "l", "contentType": "application/json"}
     assert frame["metadata"] == (metadata if strict else metadata | {"status": 429})
+
+
+def test_errors_that_cannot_be_told_apart() -> None:
+    sink = Sink(bare_errors=True)
+    sink.frames.failed(504, ErrorCode.PROVIDER_FAILED, "why", 1)
+    assert sink.last()["metadata"] == {"contentType": "application/json"}
+    sink.frames.whole(429, "text/plain", 0, b"later")
+    assert sink.last()["metadata"] == {"contentType": "text/plain"}
+    sink.frames.whole(200, "application/json", 0, b"{}")
+    assert sink.last()["metadata"]["eventId"] == "e"
+    fault = EnvelopeFault(429, ErrorCode.RATE_LIMITED, "too many")
+    frame = json.loads(b"".join(refusal("e", "l", fault, GatewaySettings(bare_errors=True))))
+    assert frame["metadata"] == {"contentType": "application/json"}

@@ -261,7 +261,7 @@ class TestStreams:
         frames = finish(rig, client)
         assert client.types("a")[0] == "created"
         assert client.types("a")[-1] == "done"
-        assert "messageStart" in {frame["metadata"].get("event") for frame in frames}
+        assert "messageStart" in {frame["metadata"].get("eventType") for frame in frames}
 
     def test_an_unterminated_last_event_of_a_whole_stream_is_delivered(self, rig: Rig, client: Client) -> None:
         client.create("a", HAND)

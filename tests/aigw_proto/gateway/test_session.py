@@ -11,6 +11,7 @@ from aigw_proto._effects import CloseHow, CloseLink, SendBytes
 from aigw_proto._inputs import PeerClosed, ShutdownRequested
 from aigw_proto._kinds import LinkId, Signal
 from aigw_proto._limits import HttpLimits, WebSocketLimits
+from aigw_proto.envelopes import ErrorCode
 from aigw_proto.gateway import Outcome
 from aigw_proto.gateway._session import Session
 from aigw_proto.gateway._state import SessionState
@@ -518,7 +519,20 @@ class TestDraining:
         assert upstream in turns.closed
         assert halfway in turns.closed
         assert agent.close_code == 1001
-        assert [record.outcome for record in turns.records] == [Outcome.DISCONNECTED]
+        assert [(record.outcome, record.status) for record in turns.records] == [(Outcome.ERROR, 503)]
+        assert [frame["response"]["internalCode"] for frame in agent.frames] == [ErrorCode.SHUTTING_DOWN]
+        assert turns.drained
+
+    def test_the_grace_ends_within_a_stream(self) -> None:
+        turns = Turns()
+        agent = turns.agent()
+        upstream = agent.start("a")
+        turns.receive(upstream, STREAM_HEAD + sse(b"1"))
+        turns.feed(ShutdownRequested(5.0))
+        turns.advance(5.1)
+        assert [frame["type"] for frame in agent.frames] == ["universal.created", "universal.stream", "universal.done"]
+        assert agent.frames[-1]["metadata"]["error"] == "The gateway is shutting down"
+        assert agent.close_code == 1001
         assert turns.drained
 
     def test_a_client_that_does_not_answer_our_close(self) -> None:
