@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from .._kinds import record
 from ..envelopes import EnvelopeFault, ErrorCode, Step, StepSettings, UniversalCreate, encode_headers, merge_settings
 from ..http import Headers, Request
-from ..providers import Target, apply_credential, brings_key, join_target, select_key, strip_token
+from ..providers import Target, apply_credential, brings_key, holds_token, join_target, select_key, strip_token
 from ..ws import UpgradeOffer
 from ._config import GatewayConfig, GatewaySettings
 
@@ -90,6 +90,9 @@ def _prepare_step(
         message = f"Invalid provider: {where}.provider names no provider of this gateway: {step.provider[:100]!r}"
         return EnvelopeFault(400, ErrorCode.INVALID_PROVIDER, message)
     endpoint = strip_token(provider, step.endpoint, gateway_tokens=gateway.tokens)
+    if holds_token(endpoint, gateway.tokens):
+        message = f"{where}.endpoint: holds a token of this gateway, which is not for the provider"
+        return EnvelopeFault(400, ErrorCode.INVALID_ENDPOINT, message)
     target = join_target(provider, endpoint, account=account)
     if isinstance(target, str):
         return EnvelopeFault(400, ErrorCode.INVALID_ENDPOINT, f"{where}.endpoint: {target}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 
 from .._kinds import record
+from ..providers import hide_tokens
 
 __all__ = ["Outcome", "RequestRecord", "Tally"]
 
@@ -61,14 +63,26 @@ class Tally:
         "_gateway",
         "_log_id",
         "_peer",
+        "_secrets",
         "_started_at",
         "attempts",
         "first_byte_at",
         "response_bytes",
     )
 
-    def __init__(self, *, event_id: str, log_id: str, account: str, gateway: str, peer: str, now: float) -> None:
-        """Start counting at `now`."""
+    def __init__(
+        self,
+        *,
+        event_id: str,
+        log_id: str,
+        account: str,
+        gateway: str,
+        peer: str,
+        now: float,
+        secrets: Collection[str] = (),
+    ) -> None:
+        """Start counting at `now`. `secrets` are kept out of the record, wherever a client may have put them."""
+        self._secrets = secrets
         self._event_id = event_id
         self._log_id = log_id
         self._account = account
@@ -96,13 +110,13 @@ class Tally:
         """Return the record of a request that ends at `now`."""
         first = self.first_byte_at
         return RequestRecord(
-            event_id=self._event_id,
+            event_id=hide_tokens(self._event_id, self._secrets),
             log_id=self._log_id,
             account=self._account,
             gateway=self._gateway,
             peer=self._peer,
-            provider=provider,
-            endpoint=endpoint,
+            provider=hide_tokens(provider, self._secrets),
+            endpoint=hide_tokens(endpoint, self._secrets),
             outcome=outcome,
             status=status,
             step=step,
@@ -113,5 +127,5 @@ class Tally:
             response_bytes=self.response_bytes,
             duration_seconds=now - self._started_at,
             first_byte_seconds=None if first is None else first - self._started_at,
-            error=error,
+            error=None if error is None else hide_tokens(error, self._secrets),
         )

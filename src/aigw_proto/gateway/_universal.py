@@ -206,6 +206,7 @@ class Universal:
             gateway=self.gateway.gateway_id,
             peer=self._session.peer,
             now=now,
+            secrets=self.gateway.tokens,
         )
 
     def request_ended(self, request: UniversalRequest, now: float) -> None:

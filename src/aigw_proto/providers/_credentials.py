@@ -7,7 +7,9 @@ request goes out without one, and the provider's own answer says so.
 
 from __future__ import annotations
 
+import functools
 import hmac
+import re
 import urllib.parse
 from typing import TYPE_CHECKING
 
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
 
     from ._table import Provider
 
-__all__ = ["apply_credential", "brings_key", "select_key", "strip_token"]
+__all__ = ["apply_credential", "brings_key", "hide_tokens", "holds_token", "select_key", "strip_token"]
 
+_LEAST_TOKEN_LENGTH = 8  # what is shorter is found by chance in texts that hold no secret
 DEFAULT_ALIAS = "default"
 _SCHEMES = ("bearer", "token", "key")
 
@@ -92,8 +95,34 @@ def select_key(slug: str, keys: Mapping[str, str], alias: str | None) -> str | E
 
 def _without_tokens(headers: Iterable[tuple[str, str]], tokens: Collection[str]) -> list[tuple[str, str]]:
     return [
-        (name, value) for name, value in headers if not (_is_token(_secret(value), tokens) or _is_token(value, tokens))
+        (name, value)
+        for name, value in headers
+        if not (_is_token(_secret(value), tokens) or _is_token(value, tokens) or holds_token(value, tokens))
     ]
+
+
+def holds_token(text: str, tokens: Collection[str]) -> bool:
+    """Tell whether a gateway token stands anywhere in `text`: in a cookie, behind a tab, in a path.
+
+    Tokens of a few characters are not looked for, since they stand in much that has nothing to do with them.
+    """
+    return any(pattern.search(text) is not None for pattern in _patterns(tokens))
+
+
+def hide_tokens(text: str, tokens: Collection[str]) -> str:
+    """Return `text` with `[token]` for every gateway token that `holds_token()` sees in it."""
+    for pattern in _patterns(tokens):
+        text = pattern.sub("[token]", text)
+    return text
+
+
+def _patterns(tokens: Collection[str]) -> list[re.Pattern[str]]:
+    return [_pattern(token) for token in tokens if len(token) >= _LEAST_TOKEN_LENGTH]
+
+
+@functools.lru_cache(maxsize=1024)
+def _pattern(token: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w-]){re.escape(token)}(?![\w-])")
 
 
 def _secret(value: str) -> str:

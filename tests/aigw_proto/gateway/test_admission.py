@@ -148,6 +148,11 @@ class TestPrepare:
         assert b"secret" not in b"".join(value for _, value in step.request.headers)
         assert dict(step.request.headers)[b"authorization"] == b"Bearer sk"
 
+    def test_the_gateways_token_in_an_endpoint(self) -> None:
+        bad = fault(one(endpoint="v1/x?KEY=secret-token"), GatewaySettings(tokens=("secret-token",)))
+        assert bad.code == ErrorCode.INVALID_ENDPOINT
+        assert "secret-token" not in bad.message
+
     def test_faults(self) -> None:
         assert fault(one("nobody")).code == ErrorCode.INVALID_PROVIDER
         assert "request.provider" in fault(one("nobody")).message

@@ -64,3 +64,21 @@ def test_a_record_is_flat() -> None:
     record = tally().record(Outcome.DONE, 200, None, now=10.0)
     for value in dataclasses.asdict(record).values():
         assert value is None or isinstance(value, str | int | float | bool | Outcome)
+
+
+def test_secrets_are_not_recorded_wherever_they_were_put() -> None:
+    tally = Tally(
+        event_id="my secret-token",
+        log_id="l",
+        account="a",
+        gateway="g",
+        peer="p",
+        now=0.0,
+        secrets=("secret-token", "x"),
+    )
+    record = tally.record(
+        Outcome.REFUSED, 400, "no secret-token here", now=0.0, provider="secret-token", endpoint="v1/x?k=secret-token"
+    )
+    assert "secret-token" not in repr(record)
+    assert (record.provider, record.endpoint) == ("[token]", "v1/x?k=[token]")
+    assert tally.record(Outcome.DONE, 200, None, now=0.0).error is None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aigw_proto.envelopes import EnvelopeFault, ErrorCode
 from aigw_proto.providers._address import BaseUrl
-from aigw_proto.providers._credentials import apply_credential, brings_key, select_key, strip_token
+from aigw_proto.providers._credentials import apply_credential, brings_key, holds_token, select_key, strip_token
 from aigw_proto.providers._table import Provider, ProviderTable
 
 TOKENS = ("gateway-token", "other-token")
@@ -167,3 +167,22 @@ def test_no_token_goes_to_a_provider(slug: str, headers: list[tuple[str, str]], 
     form = provider_of(slug).credential
     if key and not brings_key(provider_of(slug), headers, gateway_tokens=TOKENS):
         assert result[form.header] == form.prefix + key
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("authorization", "Bearer\tgateway-token"),
+        ("authorization", "Basic gateway-token"),
+        ("cookie", "session=1; token=gateway-token"),
+        ("x-anything", "a gateway-token b"),
+    ],
+)
+def test_a_token_does_not_leave_in_any_other_form(name: str, value: str) -> None:
+    assert name not in apply("openai", (name, value), key=None)
+
+
+def test_a_token_in_an_endpoint_is_seen() -> None:
+    assert holds_token("v1/x;key=gateway-token", TOKENS)
+    assert not holds_token("v1/x", TOKENS)
+    assert not holds_token("v1/short", ("short",))
