@@ -9,13 +9,13 @@ import pytest
 from aigw_proto.mock import MockFault
 from aigw_proto.mock._replies import Reply
 
-PROMPT = {"model": "claude-x", "messages": [{"role": "user", "content": [{"type": "text", "text": "alpha beta"}]}]}
+PROMPT = {"model": "model-x", "messages": [{"role": "user", "content": [{"type": "text", "text": "alpha beta"}]}]}
 TEXT = "You said: alpha beta"
 
 
 def test_document(ask: Callable[..., Reply], body_of: Callable[[Reply], bytes]) -> None:
     body = json.loads(body_of(ask("/v1/messages", PROMPT)))
-    assert (body["id"], body["type"], body["model"]) == ("msg_mock_7", "message", "claude-x")
+    assert (body["id"], body["type"], body["model"]) == ("msg_mock_7", "message", "model-x")
     assert body["content"] == [{"type": "text", "text": TEXT}]
     assert body["stop_reason"] == "end_turn"
     assert body["usage"] == {"input_tokens": 2, "output_tokens": 4}

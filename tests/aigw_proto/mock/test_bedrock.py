@@ -8,7 +8,7 @@ from aigw_proto.http import EventStreamDecoder, EventStreamHeader, EventStreamMe
 from aigw_proto.mock import MockFault
 from aigw_proto.mock._replies import Reply
 
-PATH = "/model/anthropic.claude-x/converse-stream"
+PATH = "/model/anthropic.model-x/converse-stream"
 PROMPT = {"messages": [{"role": "user", "content": [{"text": "alpha beta"}]}]}
 
 
