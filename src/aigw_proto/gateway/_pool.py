@@ -205,7 +205,7 @@ class _Site:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.idle: list[UpstreamConnection] = []  # the last used is leased first: the others may age out
-        self.connecting: set[UpstreamConnection] = set()
+        self.connecting: dict[UpstreamConnection, None] = {}  # no set: a set of objects has another order in every run
         self.waiting: deque[Waiter] = deque()
         self.total = 0
 
@@ -281,7 +281,7 @@ class Pool:
         site = self._sites[connection.origin]
         connection.timers.disarm(_Timer.CONNECT)
         connection.move(UpstreamTrigger.OPENED)
-        site.connecting.discard(connection)
+        site.connecting.pop(connection, None)
         if site.waiting:
             self._assign(site.waiting.popleft(), connection, now)
         else:
@@ -324,7 +324,7 @@ class Pool:
         self.core.links.pop(connection.link, None)
         site = self._sites[connection.origin]
         site.total -= 1
-        site.connecting.discard(connection)
+        site.connecting.pop(connection, None)
         if connection in site.idle:
             site.idle.remove(connection)
         self._prune(connection.origin, site)
@@ -362,7 +362,7 @@ class Pool:
         link = self.core.new_link()
         connection = UpstreamConnection(self, origin, link, now)
         site.total += 1
-        site.connecting.add(connection)
+        site.connecting[connection] = None
         self.core.links[link] = connection
         connection.timers.arm(_Timer.CONNECT, now + self.core.config.limits.connect_timeout_seconds)
         self.core.deadlines.touch(connection)

@@ -55,7 +55,7 @@ class Universal:
         self._account = upgrade.account
         self._defaults = upgrade.defaults
         self._session = session
-        self._in_flight: set[UniversalRequest] = set()
+        self._in_flight: dict[UniversalRequest, None] = {}  # no set: they end in the order in which they came
         self._by_event_id: dict[str, list[UniversalRequest]] = {}
         self._held_bytes = 0
         self._gathered_bytes = 0
@@ -96,7 +96,7 @@ class Universal:
             prepared = prepare(self.core.config, self.gateway, self._account, self._defaults, create)
             if not isinstance(prepared, EnvelopeFault):
                 request = UniversalRequest(self, create.event_id or self.core.new_id(now), prepared, now)
-                self._in_flight.add(request)
+                self._in_flight[request] = None
                 self._by_event_id.setdefault(request.event_id, []).append(request)
                 self._held_bytes += request.held_bytes
                 request.start(now)
@@ -211,7 +211,7 @@ class Universal:
 
     def request_ended(self, request: UniversalRequest, now: float) -> None:
         """Forget a request; the last one of a draining gateway closes the socket."""
-        self._in_flight.discard(request)
+        self._in_flight.pop(request, None)
         self._held_bytes -= request.held_bytes
         same_id = self._by_event_id[request.event_id]
         same_id.remove(request)
