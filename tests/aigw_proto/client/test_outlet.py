@@ -83,3 +83,14 @@ def test_the_backlog_is_told_when_it_passes_a_mark() -> None:
         Deliver(CONNECTION_TICKET, SendingAllowed(allowed=False)),
         Deliver(CONNECTION_TICKET, SendingAllowed(allowed=True)),
     ]
+
+
+def test_pongs_wait_while_much_is_unsent() -> None:
+    outlet = Outlet(LINK, LIMITS)
+    line = session()
+    outlet.flow.unsent(501)
+    outlet.flush(line, pressing=False)
+    assert not outlet.effects
+    outlet.flow.unsent(0)
+    outlet.flush(line, pressing=False)
+    assert isinstance(outlet.effects[0], SendBytes)

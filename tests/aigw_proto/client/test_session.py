@@ -6,7 +6,7 @@ from aigw_proto._entropy import Entropy
 from aigw_proto._errors import LocalProtocolError
 from aigw_proto._kinds import Signal
 from aigw_proto._limits import HttpLimits, WebSocketLimits
-from aigw_proto.client import ConnectionLost, GatewayUrl, OpenConnection, Opened, OpenFailed
+from aigw_proto.client import ConnectionLost, GatewayUrl, OpenConnection, Opened, OpenFailed, OpenRefused
 from aigw_proto.client._session import Session
 from aigw_proto.ws import Closed, Failed, Opening, Ping, Pong, TextMessage, UpgradeOffer, WSConnection
 from support.client_bench import counted
@@ -147,3 +147,34 @@ def test_a_broken_frame_fails_the_connection() -> None:
     assert isinstance(lost, ConnectionLost)
     assert lost.code == 1002
     assert not isinstance(lost, Failed)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\n{}", 401),
+        (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n", None),
+        (b"SSH-2.0-x\r\n\r\n", None),
+    ],
+)
+def test_answers_that_open_nothing(answer: bytes, status: int | None) -> None:
+    session = new()
+    session.receive_data(answer, 0.0)
+    event = session.next_event()
+    if status is None:
+        assert isinstance(event, OpenFailed)
+        assert "no WebSocket server" in event.reason
+    else:
+        assert isinstance(event, OpenRefused)
+        assert (event.status, event.body) == (status, b"{}")
+
+
+def test_a_gateway_that_talks_nonsense_is_rejected() -> None:
+    session = new()
+    server = join(session)
+    session.send([b'{"a":', b"1}"])
+    session.reject("nonsense")
+    server.receive_data(b"".join(session.data_to_send()), 2.0)
+    assert server.next_event() == TextMessage('{"a":1}')
+    assert server.next_event() == Closed(1002, "nonsense", clean=True)
+    assert session.next_event() == ConnectionLost(1002, "nonsense", clean=False)

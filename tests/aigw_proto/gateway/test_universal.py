@@ -70,6 +70,14 @@ class TestAdmission:
         assert agent.types("a") == ["created"]
         assert agent.close_code == 1001
 
+    def test_what_is_under_way_when_the_grace_ends_is_told(self) -> None:
+        turns = Turns()
+        agent = turns.agent()
+        agent.start("a")
+        turns.feed(ShutdownRequested(5.0))
+        turns.advance(5.1)
+        assert error_of(agent, "a") == (503, 90012)
+
     @pytest.mark.parametrize(
         ("text", "status", "code"),
         [
