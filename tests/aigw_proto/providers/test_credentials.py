@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from aigw_proto.envelopes import EnvelopeFault, ErrorCode
 from aigw_proto.providers._address import BaseUrl
-from aigw_proto.providers._credentials import apply_credential, brings_key, holds_token, select_key, strip_token
+from aigw_proto.providers._credentials import (
+    apply_credential,
+    brings_key,
+    hide_tokens,
+    holds_token,
+    select_key,
+    strip_token,
+)
 from aigw_proto.providers._table import Provider, ProviderTable
 
 TOKENS = ("gateway-token", "other-token")
@@ -186,3 +193,8 @@ def test_a_token_in_an_endpoint_is_seen() -> None:
     assert holds_token("v1/x;key=gateway-token", TOKENS)
     assert not holds_token("v1/x", TOKENS)
     assert not holds_token("v1/short", ("short",))
+
+
+def test_tokens_are_hidden() -> None:
+    assert hide_tokens("a gateway-token, other-token; xgateway-token", TOKENS) == "a [token], [token]; xgateway-token"
+    assert hide_tokens("short", ("short",)) == "short"
