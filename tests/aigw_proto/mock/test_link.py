@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from aigw_proto._effects import CloseHow
-from aigw_proto._inputs import BytesReceived, PeerClosed
+from aigw_proto._inputs import BytesReceived, PeerClosed, ShutdownRequested
 from aigw_proto.mock import MockLimits
 from support.mock_bench import CHAT, STREAM, TEXT, Bench, request_bytes
 
@@ -240,3 +240,63 @@ def test_a_peer_that_takes_nothing_is_given_up() -> None:
     bench.run(111)
     assert bench.closed == {link: CloseHow.ABORT}
     assert bench.outcomes() == ["stuck"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "closed"),
+    [
+        ("cut_after=2", "cut", CloseHow.FLUSH),
+        ("cut_before", "cut", CloseHow.FLUSH),
+        ("reset,cut_after=2", "cut", CloseHow.ABORT),
+        ("stall_after=1", None, None),
+        ("early_close_idle=3", "done", CloseHow.FLUSH),
+        ("close", "done", CloseHow.FLUSH),
+        ("huge=400000", "done", None),
+        ("bad_chunking", "cut", CloseHow.FLUSH),
+        ("first_byte_delay=2", "done", None),
+    ],
+)
+@pytest.mark.parametrize("window", [None, 100])
+def test_how_a_link_ends(fault: str, outcome: str | None, closed: CloseHow | None, window: int | None) -> None:
+    bench = Bench(window=window)
+    link = bench.ask(body=STREAM, fault=fault)
+    bench.run(1)
+    if window is not None and link not in bench.closed:
+        bench.take(link, 10_000_000)  # the client reads on, after it has not for a while
+    bench.run(50)
+    assert bench.outcomes() == ([] if outcome is None else [outcome])
+    assert bench.closed.get(link) is closed
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_client_that_leaves_a_stalled_stream(clean: bool) -> None:
+    bench = Bench()
+    link = bench.ask(body=STREAM, fault="stall_after=1")
+    bench.run(1)
+    bench.feed(PeerClosed(link, clean))
+    bench.run(60)
+    assert bench.outcomes() == ["disconnected"]
+    assert link in bench.closed
+
+
+def test_an_idle_link_ends_with_the_engine() -> None:
+    bench = Bench()
+    link = bench.ask()
+    bench.feed(ShutdownRequested(5.0))
+    assert link in bench.closed
+
+
+def test_what_is_under_way_ends_with_the_grace() -> None:
+    bench = Bench()
+    link = bench.ask(body=STREAM, fault="first_byte_delay=2,stall_after=1")
+    bench.feed(ShutdownRequested(5.0))
+    bench.run(4)
+    assert bench.answer(link).headers[b"connection"] == b"close"
+    bench.run(6)
+    assert bench.outcomes() == ["shutdown"]
+    assert bench.closed[link] is CloseHow.ABORT
+
+
+def test_a_status_that_has_no_name() -> None:
+    bench = Bench()
+    assert bench.answer(bench.ask(fault="status=299")).status == 299
