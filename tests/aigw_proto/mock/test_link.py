@@ -300,3 +300,11 @@ def test_what_is_under_way_ends_with_the_grace() -> None:
 def test_a_status_that_has_no_name() -> None:
     bench = Bench()
     assert bench.answer(bench.ask(fault="status=299")).status == 299
+
+
+def test_an_answer_torn_at_every_byte_is_whole_in_the_end() -> None:
+    bench = Bench()
+    link = bench.ask(body=STREAM, fault="torn")
+    bench.run(1)
+    assert {len(chunk) for chunk in bench.sent[link]} == {1}
+    assert bench.answer(link).text() == TEXT
