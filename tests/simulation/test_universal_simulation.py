@@ -22,6 +22,7 @@ from support.scripted import NumberedProvider
 SEEDS = 320
 _GROUP = 20
 _HORIZON_SECONDS = 400.0
+_PROMPT_SECONDS = 20.0  # less than any keep-alive: nothing may depend on a wake-up that happens to come
 
 
 class Plan:
@@ -85,6 +86,8 @@ class Run:
         self.sent: dict[str, tuple[Client, dict[str, Any], bytes]] = {}
         self.cancelled: set[str] = set()
         self.left: set[Client] = set()
+        both = (self.plan.client_faults, self.plan.provider_faults)
+        self.hindered = any(faults.stall or faults.reset or faults.refuse for faults in both)
 
     def go(self) -> None:
         world = self.rig.world
@@ -92,6 +95,10 @@ class Run:
             self._ask(f"event-{number}")
             world.advance(self.draw.choice([0.0, 0.0, 0.001, 0.05, 1.0]))
             self._disturb()
+        if not self.hindered:
+            world.run(until=world.time + _PROMPT_SECONDS)
+            ended = {record.event_id for record in self.rig.records}
+            assert set(self.sent) <= ended, f"{set(self.sent) - ended} wait for nothing"
         world.run(until=world.time + _HORIZON_SECONDS)
         for client in self.clients:
             client.peer.set_reading(True)
@@ -141,8 +148,10 @@ class Run:
             client.ws.send_close(1000)
             client.flush()
         elif roll < 0.18:
+            self.hindered = True
             client.peer.set_reading(False)
         elif roll < 0.24:
+            self.hindered = True
             client.peer.set_reading(True, bytes_per_second=self.draw.choice([5000.0, 500_000.0]))
         else:
             client.peer.set_reading(True)
