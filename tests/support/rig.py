@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aigw_proto._entropy import Entropy
+from aigw_proto._inputs import Input
 from aigw_proto._kinds import Role, Signal
 from aigw_proto.gateway import GatewayConfig, GatewayEngine, GatewaySettings, RequestRecord
 from aigw_proto.http import BodyPiece, EndOfMessage, H1Connection, Request, Response
 from aigw_proto.mock import MockEngine
 from aigw_proto.providers import BaseUrl, ProviderTable, parse_base_url
+from aigw_proto.testing import Checked
 from aigw_proto.ws import (
     Closed,
     Failed,
@@ -182,7 +184,8 @@ class Rig:
         self.world = World(seed=seed, faults=faults)
         self.config = config or gateway_config()
         self.engine = GatewayEngine(self.config, random_bytes=random.Random(seed).randbytes, epoch_unix_seconds=1.8e9)
-        self.gateway: Host[Any] = self.world.host("gateway", self.engine, port=8787)
+        self.checked: Checked[Input] = Checked(self.engine)
+        self.gateway: Host[Any] = self.world.host("gateway", self.checked, port=8787)
         self.mock: Host[Any] = self.world.host("mock", MockEngine(), port=80)
         self.providers: list[Provider] = []
         self.on_provider: Callable[[Peer], object] = lambda peer: self.providers.append(Provider(peer))

@@ -17,7 +17,7 @@ _PORTION_BYTES = 4 * 1024  # as fragments without content, 700 frames: a millise
 class Gauge:
     """Unsent bytes of one link against its water marks."""
 
-    __slots__ = ("_backlog", "_high", "_low", "peak", "queued", "shut")
+    __slots__ = ("_backlog", "_high", "_low", "queued", "shut")
 
     def __init__(self, *, high_bytes: int, low_bytes: int) -> None:
         """Start empty and open."""
@@ -26,7 +26,6 @@ class Gauge:
         self._backlog = 0
         self.queued = 0
         self.shut = False
-        self.peak = 0
 
     @property
     def level(self) -> int:
@@ -37,8 +36,6 @@ class Gauge:
         """Add bytes that this turn sends."""
         self.queued += count
         level = self._backlog + self.queued
-        if level > self.peak:
-            self.peak = level
         if level > self._high:
             self.shut = True
 
