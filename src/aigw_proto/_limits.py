@@ -25,6 +25,8 @@ class WebSocketLimits:
     """Frames of one message: legal messages of many tiny fragments exist, endless empty ones are an attack."""
     max_pending_control_bytes: int = 64 * KIB
     """Pongs and Close waiting to be taken: beyond it only the newest ping is answered (RFC 6455 section 5.5.3)."""
+    relayed_piece_bytes: int = 32 * KIB
+    """Least part of an unfinished frame that is relayed as a fragment: peers bound the fragments of a message."""
     piece_bytes: int = 64 * KIB
     """Largest piece of a payload delivered in one event, and the step of inflation: bounds memory and a turn's work."""
     ping_interval_seconds: float | None = 30.0
@@ -90,7 +92,21 @@ class GatewayLimits:
     turn_bytes: int = 256 * KIB
     """Output produced in one turn before other links get theirs."""
     stuck_timeout_seconds: float = 60.0
-    """A client link above high water without any progress is aborted."""
+    """A client link, or one of a realtime session, above high water without any progress is aborted."""
+    realtime_high_water_bytes: int = 128 * KIB
+    """Unsent bytes on one side of a realtime session above which the other is not read: what waits is late speech."""
+    realtime_low_water_bytes: int = 32 * KIB
+    """Unsent bytes below which it is read again."""
+    realtime_open_timeout_seconds: float = 9.0
+    """Connection and handshake with a realtime provider: clients give up after 10 s, and should see why."""
+    realtime_idle_timeout_seconds: float | None = 3600.0
+    """A realtime session without a message in either direction; pings are none. Providers end theirs sooner."""
+    realtime_session_timeout_seconds: float | None = 86_400.0
+    """A whole realtime session: longer ones are forgotten ones."""
+    realtime_max_message_bytes: int = (1 << 63) - 1
+    """One relayed message. It costs no memory, so only an operator's policy bounds it."""
+    max_observed_bytes: int = 256 * KIB
+    """A relayed message that carries usage: the largest hold the whole transcript of a turn. Others are not kept."""
     connect_timeout_seconds: float = 10.0
     """Name lookup, TCP and TLS to a provider."""
     first_byte_timeout_seconds: float = 600.0
