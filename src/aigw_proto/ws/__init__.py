@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ._close import is_sendable_code
 from ._codec import IMPLEMENTATION, apply_mask
 from ._connection import WSConnection
 from ._deflate import DeflateParameters
 from ._events import (
     BinaryMessage,
     Closed,
+    CloseReceived,
     Delivery,
     Failed,
     MessagePiece,
@@ -37,6 +39,7 @@ __all__ = [
     "IMPLEMENTATION",
     "TRANSITIONS",
     "BinaryMessage",
+    "CloseReceived",
     "Closed",
     "ConnectionState",
     "DeflateParameters",
@@ -61,6 +64,7 @@ __all__ = [
     "apply_mask",
     "check_response",
     "check_upgrade",
+    "is_sendable_code",
     "new_key",
     "upgrade_request",
     "wants_upgrade",

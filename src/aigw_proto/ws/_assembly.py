@@ -54,6 +54,7 @@ class Assembly:
         "_max_message_bytes",
         "_message_bytes",
         "_opcode",
+        "_owes_event",
         "_piece_bytes",
         "_relays",
     )
@@ -74,6 +75,7 @@ class Assembly:
         self._cut = b""  # the octets of a character that the last piece ended within
         self._collected: BytesIO | None = None
         self._message_bytes = 0
+        self._owes_event = False  # a relay gets one for every piece, also when it is or inflates to nothing
 
     def add(self, head: int, data: bytes, *, first: bool, last: bool) -> DataEvent | None:
         """Take a piece; `head` is the first octet of its frame. Raises Violation (1007, 1009)."""
@@ -84,6 +86,7 @@ class Assembly:
             self._compressed = head & 0x40 != 0
             self._fresh = True
             self._message_bytes = 0
+        self._owes_event = self._relays
         if self._compressed and self._inflater is not None:
             self._last = last
             self._inflater.feed(data, finished=last)
@@ -115,8 +118,9 @@ class Assembly:
             return self._collect(data, last=last)
         if self._checks_text:
             self._check_text(data, last=last)
-        if not data and not last:
+        if not data and not last and not self._owes_event:
             return None
+        self._owes_event = False
         started = self._fresh
         self._fresh = False
         return MessagePiece(self._opcode, data, started, last)

@@ -6,6 +6,9 @@ one slice, done. A data frame that is not complete yet is handed out in pieces a
 unfinished header (14 octets) or control frame (131 octets) is ever kept back. This is also why joining that rest with
 the next read costs nothing worth mentioning, whatever the peer's chunking.
 
+Who passes pieces on as fragments wants few of them, and asks for pieces of at least `gathered_bytes` within a frame.
+Then that much of it is kept back as well, in one buffer that grows in place; a frame's end never waits.
+
 Which first octets are legal depends on one thing only: whether a fragmented message is under way. Two tables of 256
 entries say so, and the decoder switches between them; unknown opcodes, reserved bits, fragmented control frames,
 missing and surplus continuations all are "not in the table". Every rule is checked as soon as the octets it concerns
@@ -76,6 +79,8 @@ class FrameDecoder:
         "_buffer",
         "_chunks",
         "_fragments",
+        "_gathered",
+        "_gathered_bytes",
         "_key",
         "_kind",
         "_kinds",
@@ -105,10 +110,12 @@ class FrameDecoder:
         max_message_bytes: int,
         max_fragments: int,
         piece_bytes: int,
+        gathered_bytes: int = 1,
     ) -> None:
         """Expect frames that are masked (from clients) or not (from servers), with RSV1 if `compressed` is agreed.
 
-        `max_message_bytes` bounds the sum of the declared lengths of an uncompressed message.
+        `max_message_bytes` bounds the sum of the declared lengths of an uncompressed message. A piece is no larger than
+        `piece_bytes`, and no smaller than `gathered_bytes` unless it ends its frame.
         """
         self._mask_bit = 0x80 if masked else 0
         self._between = _BETWEEN_COMPRESSED_TABLE if compressed else _BETWEEN_TABLE
@@ -118,6 +125,7 @@ class FrameDecoder:
         self._max_whole_bytes = min(max_frame_bytes, max_message_bytes)
         self._max_fragments = max_fragments
         self._piece_bytes = piece_bytes
+        self._gathered_bytes = min(gathered_bytes, piece_bytes)
         self._chunks: deque[bytes] = deque()  # reads that wait behind the current one
         self._buffer = b""
         self._position = 0
@@ -130,6 +138,7 @@ class FrameDecoder:
         self._key = b""
         self._offset = 0
         self._remaining = 0
+        self._gathered = bytearray()  # payload that is too little for a piece, still masked
         # What describes the last payload.
         self.head = 0
         self.whole = False
@@ -149,6 +158,7 @@ class FrameDecoder:
         self._chunks.clear()
         self._buffer = b""
         self._position = 0
+        self._gathered.clear()
 
     def decode(self) -> bytes | None:
         """Return the next payload or piece of one, unmasked; None when more octets are needed.
@@ -258,8 +268,15 @@ class FrameDecoder:
             buffer = self._buffer = self._chunks.popleft()
             position = 0
         size = min(len(buffer) - position, self._remaining, self._piece_bytes)
-        self._position = position + size
-        piece = buffer[position : position + size]
+        if self._gathered or size < min(self._remaining, self._gathered_bytes):
+            if not self._gather(position):
+                return None
+            piece = bytes(self._gathered)
+            size = len(piece)
+            self._gathered.clear()
+        else:
+            self._position = position + size
+            piece = buffer[position : position + size]
         if self._mask_bit:
             piece = apply_mask(piece, self._key, self._offset)
         kind = self._kind
@@ -268,6 +285,26 @@ class FrameDecoder:
         self._remaining -= size
         self.last = self._remaining == 0 and kind in _ENDING
         return piece
+
+    def _gather(self, position: int) -> bool:
+        """Add payload from `position` on to what was gathered; whether that is a piece now."""
+        gathered = self._gathered
+        most = min(self._remaining, self._piece_bytes)
+        least = min(self._remaining, self._gathered_bytes)
+        buffer = self._buffer
+        while True:
+            end = min(len(buffer), position + most - len(gathered))
+            gathered += buffer[position:end]
+            if len(gathered) >= least:
+                self._buffer = buffer
+                self._position = end
+                return True
+            if not self._chunks:
+                self._buffer = b""
+                self._position = 0
+                return False
+            buffer = self._chunks.popleft()
+            position = 0
 
     def _wait(self) -> bytes | None:
         """Join an unfinished header or control frame with what came behind it, or ask for more."""

@@ -6,6 +6,10 @@ file couples them: a ping gets its pong, a Close gets its Close, a violation get
 only as `next_event()` returns, along the table in `_state`; so whatever was valid before a violation is delivered
 before it, and a caller that does not pull takes no more work.
 
+A relay (`Delivery.RELAY`) closes end to end: the peer's Close is reported, and answered by the caller once the far side
+has answered it. A peer that closes first may still be sent to (section 5.5.1), so what the far side says meanwhile is
+not lost.
+
 Two decisions where the RFC leaves room. A peer found dead (no sign of life after a ping) gets no Close frame: section
 7.1.7 exempts a peer that cannot receive it, and `Failed` says 1006, which never stands in a frame. And after our own
 Close pings are still answered (section 5.5.2 excuses only who *received* a Close), but nothing else is sent.
@@ -20,8 +24,8 @@ from .._kinds import Role, Signal
 from .._limits import WebSocketLimits
 from ._close import close_payload, is_sendable_code
 from ._deflate import DeflateParameters, Deflater, Inflater
-from ._events import Closed, Delivery, Failed, Opcode, Ping, WebSocketEvent
-from ._receiver import PeerClose, Receiver, ReceivingHalf
+from ._events import Closed, CloseReceived, Delivery, Failed, Opcode, Ping, WebSocketEvent
+from ._receiver import Receiver, ReceivingHalf
 from ._sender import Sender, SendingHalf
 from ._state import AT_ONCE, TRANSITIONS, ConnectionState, Trigger
 from ._violation import Violation
@@ -34,6 +38,12 @@ if TYPE_CHECKING:
 
 __all__ = ["WSConnection"]
 
+_LATE = {
+    ConnectionState.OPEN: "no sign of life after a ping",
+    ConnectionState.CLOSING: "no Close in answer to ours",
+    ConnectionState.ANSWERING: "the peer's Close was not answered",
+}
+
 
 class WSConnection:
     """One WebSocket connection, from the end of its opening handshake to its terminal event.
@@ -43,6 +53,7 @@ class WSConnection:
     """
 
     __slots__ = (
+        "_defers_close",
         "_eof",
         "_peer_close",
         "_receiver",
@@ -79,7 +90,8 @@ class WSConnection:
         self._receiving = True
         self._unread = False  # something may still be pulled
         self._eof = False
-        self._peer_close: PeerClose | None = None
+        self._defers_close = delivery is Delivery.RELAY
+        self._peer_close: CloseReceived | None = None
         self._terminal: Closed | Failed | None = None  # to be returned by next_event()
         self._watchdog = Watchdog(limits, now)
 
@@ -115,6 +127,11 @@ class WSConnection:
         """Where the connection stands."""
         return self._state
 
+    @property
+    def sending_message(self) -> bool:
+        """Whether a fragmented message is under way in what we send: until it is finished no other can be sent."""
+        return self._sender.within_message
+
     # Receiving
 
     def receive_data(self, data: bytes, now: float) -> None:
@@ -144,47 +161,53 @@ class WSConnection:
             return self._give_up(violation.code, violation.reason)
         if received is None:
             self._unread = False
-            return self._stream_ended() if self._eof else Signal.NEED_DATA
-        if isinstance(received, PeerClose):
+            return self._end(Trigger.STREAM_ENDS) if self._eof else Signal.NEED_DATA
+        if isinstance(received, CloseReceived):
             return self._receive_close(received)
         if isinstance(received, Ping):
             self._sender.answer_ping(received.data)
         return received
 
-    def _receive_close(self, close: PeerClose) -> WebSocketEvent | Signal:
+    def _receive_close(self, close: CloseReceived) -> WebSocketEvent | Signal:
+        trigger = Trigger.RECEIVE_CLOSE
         if self._state is ConnectionState.OPEN:
-            code = None if close.code == CloseCode.NO_STATUS_RECEIVED else close.code
-            self._sender.close(close_payload(code, ""))
+            if self._defers_close:
+                trigger = Trigger.DEFER_CLOSE
+            else:
+                code = None if close.code == CloseCode.NO_STATUS_RECEIVED else close.code
+                self._sender.close(close_payload(code, ""))
         self._peer_close = close
-        self._move(Trigger.RECEIVE_CLOSE)
+        self._move(trigger)
         self._stop_receiving()
-        if AT_ONCE[self._role].get(self._state) is Trigger.STREAM_ENDS:
-            return self._stream_ended()
         if not self._watchdog.closing:
             self._watchdog.close_sent(None)
-        return self._next_terminal()
+        self._end_if_it_is_ours()
+        return close if self._defers_close else self._next_terminal()
+
+    def _end_if_it_is_ours(self) -> None:
+        if AT_ONCE[self._role].get(self._state) is Trigger.STREAM_ENDS:
+            self._terminal = self._end(Trigger.STREAM_ENDS)
 
     def _next_terminal(self) -> WebSocketEvent | Signal:
-        if self._state is ConnectionState.ENDING and self._eof:
-            return self._stream_ended()
+        if self._eof and Trigger.STREAM_ENDS in TRANSITIONS[self._state]:
+            return self._end(Trigger.STREAM_ENDS)
         terminal = self._terminal
         self._terminal = None
         return Signal.NEED_DATA if terminal is None else terminal
 
-    def _stream_ended(self) -> Closed:
-        self._move(Trigger.STREAM_ENDS)
-        return self._closed()
-
-    def _closed(self) -> Closed:
+    def _end(self, trigger: Trigger) -> Closed:
+        clean = self._state is ConnectionState.ENDING
+        self._move(trigger)
         self._stop_receiving()
         self._watchdog.stop()
-        if self._peer_close is None:
+        close = self._peer_close
+        if close is None:
             return Closed(int(CloseCode.ABNORMAL_CLOSURE), "", clean=False)
-        return Closed(self._peer_close.code, self._peer_close.reason, clean=True)
+        return Closed(close.code, close.reason, clean)
 
     def _give_up(self, code: int, reason: str) -> Failed:
         """Fail the connection (section 7.1.7), with a Close unless one was sent or the peer cannot receive it."""
-        if self._state is ConnectionState.OPEN and is_sendable_code(code):
+        if Trigger.SEND_CLOSE in TRANSITIONS[self._state] and is_sendable_code(code):
             self._sender.close(close_payload(code, reason))
         self._move(Trigger.FAIL)
         self._stop_receiving()
@@ -252,18 +275,27 @@ class WSConnection:
         self._sender.control(Opcode.PONG, data)
 
     def send_close(self, code: int | None = 1000, reason: str = "", *, now: float | None = None) -> None:
-        """Start the closing handshake: nothing can be sent any more, messages still arrive until the peer's Close.
+        """Start the closing handshake, or in ANSWERING complete it: nothing can be sent any more.
+
+        Messages still arrive until the peer's Close. After it, a server's next event is `Closed`, while a client awaits
+        the end of the stream.
 
         `None` sends no code; then there can be no reason. A reason beyond 123 bytes of UTF-8 is cut. The close deadline
-        runs from `now`; without it, `next_timeout()` is due at once and the deadline runs from that call's time.
+        runs from `now`; without it, `next_timeout()` is due at once and the deadline runs from that call's time. In
+        ANSWERING it goes on as it began, with the peer's Close.
         Raises LocalProtocolError for a code that no frame may carry, or when the connection is not open.
         """
         self._check_open()
+        answers = self._state is ConnectionState.ANSWERING
         if (code is None and reason) or (code is not None and not is_sendable_code(code)):
             raise LocalProtocolError(f"a Close frame cannot carry code {code} and reason {reason!r}")
         self._sender.close(close_payload(code, reason))
         self._move(Trigger.SEND_CLOSE)
-        self._watchdog.close_sent(now)
+        if not answers:
+            self._watchdog.close_sent(now)
+        elif now is not None:
+            self._watchdog.heard(now)
+        self._end_if_it_is_ours()
 
     def fail(self, code: int, reason: str) -> None:
         """Give the connection up over something that the caller found wrong with the peer (section 7.1.7).
@@ -281,7 +313,8 @@ class WSConnection:
         return self._sender.take()
 
     def _check_open(self) -> None:
-        if self._state is not ConnectionState.OPEN:
+        state = self._state
+        if state is not ConnectionState.OPEN and state is not ConnectionState.ANSWERING:
             raise LocalProtocolError(f"nothing can be sent: {self._state.value}")
 
     # Time
@@ -299,12 +332,11 @@ class WSConnection:
             self._expire()
 
     def _expire(self) -> None:
-        open_before = self._state is ConnectionState.OPEN
-        self._move(Trigger.DEADLINE)
-        if self._state is ConnectionState.CLOSED:
-            self._terminal = self._closed()
+        if self._state is ConnectionState.ENDING:
+            self._terminal = self._end(Trigger.DEADLINE)
             return
+        reason = _LATE[self._state]
+        self._move(Trigger.DEADLINE)
         self._stop_receiving()
         self._watchdog.stop()
-        reason = "no sign of life after a ping" if open_before else "no Close in answer to ours"
         self._terminal = Failed(int(CloseCode.ABNORMAL_CLOSURE), reason)

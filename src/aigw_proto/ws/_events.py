@@ -9,6 +9,7 @@ from .._kinds import record
 
 __all__ = [
     "BinaryMessage",
+    "CloseReceived",
     "Closed",
     "Delivery",
     "Failed",
@@ -37,7 +38,7 @@ class Delivery(enum.Enum):
 
     MESSAGES = "assembled, up to the message limit; text is checked and decoded"
     PIECES = "piece by piece as bytes arrive; text is checked across pieces but not decoded"
-    RELAY = "piece by piece; the UTF-8 of text is left to the endpoints"
+    RELAY = "frame by frame, large ones piece by piece; UTF-8 and the answer to a Close are left to the endpoints"
 
 
 @record
@@ -58,7 +59,9 @@ class BinaryMessage:
 class MessagePiece:
     """Part of a message, after unmasking and inflation. `opcode` is TEXT or BINARY for every piece of the message.
 
-    `finished` marks the last piece, which may be empty; every other piece holds at least one byte.
+    `finished` marks the last piece, which may be empty. Every other piece holds at least one byte, except with
+    `Delivery.RELAY`: there each data frame gives at least one piece, an empty frame an empty one, so that whoever pulls
+    decides over every frame's work.
     """
 
     opcode: Opcode
@@ -82,6 +85,17 @@ class Pong:
 
 
 @record
+class CloseReceived:
+    """The peer sent Close, after which it sends nothing; only with `Delivery.RELAY`. `code` is 1005 when it had none.
+
+    Unless our own Close went before, it is now owed: `WSConnection.send_close()` once what is left has been sent.
+    """
+
+    code: int
+    reason: str
+
+
+@record
 class Closed:
     """The connection ended; terminal.
 
@@ -98,11 +112,11 @@ class Closed:
 class Failed:
     """The peer broke the protocol, a limit or a deadline; terminal. The Close frame that says so is queued.
 
-    `code` is the code we sent (1002, 1007, 1009, 1011), or 1006 for a peer found dead.
+    `code` is the code we sent (1002, 1007, 1009, 1011), or 1006 for a peer found dead and a Close not answered in time.
     """
 
     code: int
     reason: str
 
 
-WebSocketEvent: TypeAlias = TextMessage | BinaryMessage | MessagePiece | Ping | Pong | Closed | Failed
+WebSocketEvent: TypeAlias = TextMessage | BinaryMessage | MessagePiece | Ping | Pong | CloseReceived | Closed | Failed

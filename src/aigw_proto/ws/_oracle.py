@@ -22,8 +22,8 @@ from .._errors import CloseCode, LocalProtocolError
 from .._kinds import Role
 from ._close import read_close
 from ._connection import WSConnection
-from ._events import BinaryMessage, Delivery, MessagePiece, Opcode, Ping, Pong, TextMessage
-from ._receiver import PeerClose, Received, ReceivingHalf
+from ._events import BinaryMessage, CloseReceived, Delivery, MessagePiece, Opcode, Ping, Pong, TextMessage
+from ._receiver import Received, ReceivingHalf
 from ._violation import Violation
 
 if TYPE_CHECKING:
@@ -51,12 +51,17 @@ class OracleConnection(WSConnection):
         delivery: Delivery,
     ) -> tuple[ReceivingHalf, SendingHalf]:
         del entropy  # wsproto draws its own
-        connection = wsproto_connection.Connection(
-            wsproto_connection.SERVER if role is Role.SERVER else wsproto_connection.CLIENT,
-            extensions=None if deflate is None else [_extension(deflate)],
-        )
         max_message_bytes = limits.max_message_bytes if delivery is Delivery.MESSAGES else None
-        return _Receiver(connection, max_message_bytes), _Sender(connection)
+        receiver = _Receiver(_half(role, deflate), max_message_bytes, delivery is Delivery.RELAY)
+        return receiver, _Sender(_half(role, deflate))
+
+
+def _half(role: Role, deflate: DeflateParameters | None) -> wsproto_connection.Connection:
+    """Return a connection of which one direction is used: with both, wsproto sends nothing after a peer's Close."""
+    return wsproto_connection.Connection(
+        wsproto_connection.SERVER if role is Role.SERVER else wsproto_connection.CLIENT,
+        extensions=None if deflate is None else [_extension(deflate)],
+    )
 
 
 def _extension(deflate: DeflateParameters) -> PerMessageDeflate:
@@ -73,11 +78,12 @@ def _extension(deflate: DeflateParameters) -> PerMessageDeflate:
 class _Receiver:
     """Reads frames with wsproto; assembles messages when there is a limit for them."""
 
-    __slots__ = ("_collected", "_connection", "_fresh", "_max_message_bytes")
+    __slots__ = ("_collected", "_connection", "_fresh", "_max_message_bytes", "_relays")
 
-    def __init__(self, connection: wsproto_connection.Connection, max_message_bytes: int | None) -> None:
+    def __init__(self, connection: wsproto_connection.Connection, max_message_bytes: int | None, relays: bool) -> None:
         self._connection = connection
         self._max_message_bytes = max_message_bytes
+        self._relays = relays
         self._collected = bytearray()
         self._fresh = True
 
@@ -110,14 +116,14 @@ class _Receiver:
                     wsproto_connection.ConnectionState.REMOTE_CLOSING,
                     wsproto_connection.ConnectionState.CLOSED,
                 ):
-                    return PeerClose(int(event.code), event.reason or "")
+                    return CloseReceived(int(event.code), event.reason or "")
                 raise Violation(int(event.code), event.reason or "")
             case _:
                 return None  # events of the opening handshake; this connection is behind it
 
     def _take(self, opcode: Opcode, data: bytes, *, last: bool) -> Received | None:
         if self._max_message_bytes is None:
-            if not data and not last:
+            if not data and not last and not self._relays:
                 return None
             started, self._fresh = self._fresh, last
             return MessagePiece(opcode, data, started, last)
@@ -141,6 +147,10 @@ class _Sender:
         self._output: list[bytes] = []
         self._opcode: Opcode | None = None
         self._characters = codecs.getincrementaldecoder("utf-8")()
+
+    @property
+    def within_message(self) -> bool:
+        return self._opcode is not None
 
     def message(self, opcode: Opcode, payload: bytes) -> None:
         if self._opcode is not None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-from .._kinds import record
 from ._assembly import Assembly, DataEvent, decode_text
 from ._close import read_close
 from ._codec import FrameDecoder
-from ._events import BinaryMessage, Delivery, MessagePiece, Opcode, Ping, Pong, TextMessage
+from ._events import BinaryMessage, CloseReceived, Delivery, MessagePiece, Opcode, Ping, Pong, TextMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,20 +19,12 @@ if TYPE_CHECKING:
     from .._limits import WebSocketLimits
     from ._deflate import Inflater
 
-__all__ = ["PeerClose", "Received", "Receiver", "ReceivingHalf"]
+__all__ = ["Received", "Receiver", "ReceivingHalf"]
 
 _UNLIMITED = (1 << 63) - 1
 
 
-@record
-class PeerClose:
-    """The peer's Close frame; `code` is 1005 when it has none."""
-
-    code: int
-    reason: str
-
-
-Received: TypeAlias = DataEvent | Ping | Pong | PeerClose
+Received: TypeAlias = DataEvent | Ping | Pong | CloseReceived
 
 
 class ReceivingHalf(Protocol):
@@ -69,8 +60,8 @@ def _whole_binary_piece(payload: bytes) -> MessagePiece:
     return MessagePiece(Opcode.BINARY, payload, True, True)
 
 
-def _close(payload: bytes) -> PeerClose:
-    return PeerClose(*read_close(payload))
+def _close(payload: bytes) -> CloseReceived:
+    return CloseReceived(*read_close(payload))
 
 
 # What becomes of a frame that is complete in itself, by its first octet.
@@ -96,6 +87,7 @@ class Receiver:
             max_message_bytes=limits.max_message_bytes if delivery is Delivery.MESSAGES else _UNLIMITED,
             max_fragments=limits.max_fragments,
             piece_bytes=limits.piece_bytes,
+            gathered_bytes=limits.relayed_piece_bytes if delivery is Delivery.RELAY else 1,
         )
         self._assembly = Assembly(delivery, limits, inflater)
         self._inflater = inflater

@@ -33,6 +33,11 @@ _JOIN_BYTES = 4096  # up to here one buffer with its header is cheaper than two;
 class SendingHalf(Protocol):
     """What a connection wants from whoever writes frames for it. It asks only for what its state allows."""
 
+    @property
+    def within_message(self) -> bool:
+        """Whether a fragmented message is under way."""
+        ...
+
     def message(self, opcode: Opcode, payload: bytes) -> None:
         """Queue a message in one frame. Raises LocalProtocolError within a fragmented message."""
         ...
@@ -76,6 +81,11 @@ class Sender:
         self._opcode: Opcode | None = None  # of the fragmented message under way
         self._control_bytes = 0
         self._latest_ping: bytes | None = None
+
+    @property
+    def within_message(self) -> bool:
+        """Whether a fragmented message is under way."""
+        return self._opcode is not None
 
     def message(self, opcode: Opcode, payload: bytes) -> None:
         """Queue a message in one frame. Raises LocalProtocolError within a fragmented message."""

@@ -4,6 +4,8 @@ Everything about transitions is here, and nothing here knows which role it serve
 
 * OPEN: messages flow both ways.
 * CLOSING: our Close was sent first; the peer's messages still arrive until its own Close does.
+* ANSWERING: the peer's Close came first and the caller, a relay, answers it when the other side has. Until then we may
+  send (section 5.5.1); the peer may not. Without a relay OPEN goes to ENDING by itself.
 * ENDING: Close frames went both ways; what remains is the end of the stream. The server ends it, at once; the
   client waits for that (section 7.1.1), so that the side that accepted the connection does not keep TIME-WAIT ports.
 * CLOSED, FAILED: terminal. Nothing is sent, whatever arrives is ignored.
@@ -31,6 +33,7 @@ class ConnectionState(enum.Enum):
 
     OPEN = "messages flow both ways"
     CLOSING = "our Close is sent, the peer's is awaited"
+    ANSWERING = "the peer's Close is here, ours is owed"
     ENDING = "Close frames went both ways, the end of the stream is awaited"
     CLOSED = "the connection ended"
     FAILED = "the connection was given up"
@@ -40,9 +43,10 @@ class Trigger(enum.Enum):
     """What moves a connection."""
 
     SEND = "we send a message, a ping or a pong"
-    SEND_CLOSE = "we send Close first"
+    SEND_CLOSE = "we send Close, first or in answer"
     RECEIVE = "the peer sends a message, a ping or a pong"
     RECEIVE_CLOSE = "the peer sends Close; ours answers it or went before"
+    DEFER_CLOSE = "the peer sends Close first; a relay is to answer it"
     FAIL = "the peer broke a rule, or the caller gives up"
     DEADLINE = "nothing was heard for too long"
     STREAM_ENDS = "no more bytes will come"
@@ -56,6 +60,7 @@ TRANSITIONS: Final[Mapping[ConnectionState, Mapping[Trigger, ConnectionState]]] 
                 Trigger.SEND_CLOSE: ConnectionState.CLOSING,
                 Trigger.RECEIVE: ConnectionState.OPEN,
                 Trigger.RECEIVE_CLOSE: ConnectionState.ENDING,
+                Trigger.DEFER_CLOSE: ConnectionState.ANSWERING,
                 Trigger.FAIL: ConnectionState.FAILED,
                 Trigger.DEADLINE: ConnectionState.FAILED,
                 Trigger.STREAM_ENDS: ConnectionState.CLOSED,
@@ -65,6 +70,15 @@ TRANSITIONS: Final[Mapping[ConnectionState, Mapping[Trigger, ConnectionState]]] 
             {
                 Trigger.RECEIVE: ConnectionState.CLOSING,
                 Trigger.RECEIVE_CLOSE: ConnectionState.ENDING,
+                Trigger.FAIL: ConnectionState.FAILED,
+                Trigger.DEADLINE: ConnectionState.FAILED,
+                Trigger.STREAM_ENDS: ConnectionState.CLOSED,
+            }
+        ),
+        ConnectionState.ANSWERING: MappingProxyType(
+            {
+                Trigger.SEND: ConnectionState.ANSWERING,
+                Trigger.SEND_CLOSE: ConnectionState.ENDING,
                 Trigger.FAIL: ConnectionState.FAILED,
                 Trigger.DEADLINE: ConnectionState.FAILED,
                 Trigger.STREAM_ENDS: ConnectionState.CLOSED,

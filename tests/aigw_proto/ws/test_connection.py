@@ -17,6 +17,7 @@ from aigw_proto.ws import (
     TRANSITIONS,
     BinaryMessage,
     Closed,
+    CloseReceived,
     ConnectionState,
     DeflateParameters,
     Delivery,
@@ -61,17 +62,27 @@ def sent(connection: WSConnection) -> list[tuple[int, bytes]]:
 
 
 def in_state(
-    state: ConnectionState, *, role: Role = Role.CLIENT, implementation: type[WSConnection] = WSConnection
+    state: ConnectionState,
+    *,
+    role: Role = Role.CLIENT,
+    implementation: type[WSConnection] = WSConnection,
+    delivery: Delivery = Delivery.MESSAGES,
 ) -> WSConnection:
-    """A connection in `state`, nothing pending. Only a client can stay in ENDING."""
-    connection = new_connection(role, implementation=implementation)
+    """A connection in `state`, nothing pending. Only a client can stay in ENDING, only a relay be in ANSWERING."""
+    if state is ConnectionState.ANSWERING:
+        delivery = Delivery.RELAY
+    connection = new_connection(role, implementation=implementation, delivery=delivery)
     masked = role is Role.SERVER
     if state is ConnectionState.CLOSING:
         connection.send_close(now=0)
     elif state is ConnectionState.ENDING:
-        assert run_machine(connection, [frame(0x88, masked=masked)]) == []
+        connection.send_close(1001, now=0)
+        assert run_machine(connection, [frame(0x88, masked=masked)])[1:] == []
+    elif state is ConnectionState.ANSWERING:
+        assert run_machine(connection, [frame(0x88, masked=masked)]) == [CloseReceived(1005, "")]
     elif state is ConnectionState.CLOSED:
-        assert run_machine(connection, [frame(0x88, masked=masked)], eof=True) == [Closed(1005, "", True)]
+        connection.send_close(1001, now=0)
+        assert run_machine(connection, [frame(0x88, masked=masked)], eof=True)[-1] == Closed(1005, "", True)
     elif state is ConnectionState.FAILED:
         connection.fail(1008, "no")
         assert run_machine(connection, []) == [Failed(1008, "no")] or connection.next_event() == Failed(1008, "no")
@@ -96,7 +107,7 @@ def apply(trigger: Trigger, connection: WSConnection, *, masked: bool = False) -
             connection.send_close(now=0)
         case Trigger.RECEIVE:
             connection.receive_data(frame(0x81, b"x", masked=masked), 0)
-        case Trigger.RECEIVE_CLOSE:
+        case Trigger.RECEIVE_CLOSE | Trigger.DEFER_CLOSE:
             connection.receive_data(frame(0x88, b"\x03\xe8", masked=masked), 0)
         case Trigger.FAIL:
             connection.fail(1008, "no")
@@ -108,13 +119,27 @@ def apply(trigger: Trigger, connection: WSConnection, *, masked: bool = False) -
     return pull(connection)
 
 
+def happens(state: ConnectionState, trigger: Trigger, delivery: Delivery) -> bool:
+    """Whether `trigger` can be tried: what a peer's Close means depends on the state and on who answers it."""
+    deferred = delivery is Delivery.RELAY and state is ConnectionState.OPEN
+    if trigger is Trigger.RECEIVE_CLOSE:
+        return not deferred
+    return trigger is not Trigger.DEFER_CLOSE or deferred
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("trigger", Trigger)
-@pytest.mark.parametrize("state", ConnectionState)
+@pytest.mark.parametrize(
+    ("delivery", "state", "trigger"),
+    [
+        (delivery, state, trigger)
+        for delivery, state, trigger in itertools.product(Delivery, ConnectionState, Trigger)
+        if (delivery is Delivery.RELAY or state is not ConnectionState.ANSWERING) and happens(state, trigger, delivery)
+    ],
+)
 def test_every_state_and_every_trigger(
-    state: ConnectionState, trigger: Trigger, implementation: type[WSConnection]
+    delivery: Delivery, state: ConnectionState, trigger: Trigger, implementation: type[WSConnection]
 ) -> None:
-    connection = in_state(state, implementation=implementation)
+    connection = in_state(state, implementation=implementation, delivery=delivery)
     target = TRANSITIONS[state].get(trigger)
     if target is None:
         if trigger in (Trigger.SEND, Trigger.SEND_CLOSE):
@@ -127,6 +152,9 @@ def test_every_state_and_every_trigger(
         return
     events = apply(trigger, connection)
     assert connection.state is target
+    closes = [event for event in events if isinstance(event, CloseReceived)]
+    expected = delivery is Delivery.RELAY and trigger in (Trigger.RECEIVE_CLOSE, Trigger.DEFER_CLOSE)
+    assert closes == [CloseReceived(1000, "")] * expected
     terminal = [event for event in events if isinstance(event, Closed | Failed)]
     assert len(terminal) == (target in (ConnectionState.CLOSED, ConnectionState.FAILED))
     if terminal:
@@ -304,7 +332,7 @@ SENDS: list[Callable[[WSConnection], None]] = [
 
 
 @pytest.mark.parametrize("send", SENDS)
-@pytest.mark.parametrize("state", [state for state in ConnectionState if state is not ConnectionState.OPEN])
+@pytest.mark.parametrize("state", [state for state in ConnectionState if Trigger.SEND not in TRANSITIONS[state]])
 def test_nothing_is_sent_unless_open(state: ConnectionState, send: Callable[[WSConnection], None]) -> None:
     connection = in_state(state)
     with pytest.raises(LocalProtocolError):

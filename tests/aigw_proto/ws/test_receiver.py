@@ -6,7 +6,7 @@ from aigw_proto._limits import WebSocketLimits
 from aigw_proto.testing import chunkings
 from aigw_proto.ws import BinaryMessage, Delivery, MessagePiece, Opcode, Ping, Pong, TextMessage
 from aigw_proto.ws._deflate import Deflater, Inflater
-from aigw_proto.ws._receiver import PeerClose, Received, Receiver
+from aigw_proto.ws._receiver import CloseReceived, Received, Receiver
 from aigw_proto.ws._violation import Violation
 from support.frames import frame
 
@@ -44,7 +44,7 @@ def test_messages_however_they_are_cut() -> None:
             Ping(b"a"),
             Pong(b"b"),
             TextMessage("té"),
-            PeerClose(1001, "bye"),
+            CloseReceived(1001, "bye"),
         ]
 
 
@@ -57,7 +57,7 @@ def test_pieces(delivery: Delivery) -> None:
         MessagePiece(Opcode.TEXT, b"t\xc3", True, False),
         Pong(b"b"),
         MessagePiece(Opcode.TEXT, b"\xa9", False, True),
-        PeerClose(1001, "bye"),
+        CloseReceived(1001, "bye"),
     ]
 
 
