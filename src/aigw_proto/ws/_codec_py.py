@@ -268,7 +268,7 @@ class FrameDecoder:
             buffer = self._buffer = self._chunks.popleft()
             position = 0
         size = min(len(buffer) - position, self._remaining, self._piece_bytes)
-        if self._gathered or size < min(self._remaining, self._gathered_bytes):
+        if (size < self._gathered_bytes and size < self._remaining) or self._gathered:
             if not self._gather(position):
                 return None
             piece = bytes(self._gathered)

@@ -48,7 +48,7 @@ class Trigger(enum.Enum):
     RECEIVE_CLOSE = "the peer sends Close; ours answers it or went before"
     DEFER_CLOSE = "the peer sends Close first; a relay is to answer it"
     FAIL = "the peer broke a rule, or the caller gives up"
-    DEADLINE = "nothing was heard for too long"
+    DEADLINE = "nothing was heard, or the closing took, for too long"
     STREAM_ENDS = "no more bytes will come"
 
 

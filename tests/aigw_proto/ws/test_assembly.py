@@ -60,6 +60,33 @@ def test_pieces_pass_through_and_empty_ones_only_at_the_end() -> None:
     assert add_all(assembly, BINARY, [b""]) == [MessagePiece(Opcode.BINARY, b"", True, True)]
 
 
+def test_a_relay_gets_an_event_for_every_piece() -> None:
+    assembly = new_assembly(Delivery.RELAY)
+    assert add_all(assembly, TEXT, [b"", b"caf\xc3", b"", b"\xa9", b""]) == [
+        MessagePiece(Opcode.TEXT, b"", True, False),
+        MessagePiece(Opcode.TEXT, b"caf\xc3", False, False),
+        MessagePiece(Opcode.TEXT, b"", False, False),
+        MessagePiece(Opcode.TEXT, b"\xa9", False, False),
+        MessagePiece(Opcode.TEXT, b"", False, True),
+    ]
+    deflated = compress(b"inflated" * 10)
+    pieces = [b"", deflated[:1], deflated[1:], b""]
+    assert add_all(assembly, COMPRESSED_BINARY, pieces) == [
+        MessagePiece(Opcode.BINARY, b"", True, False),
+        MessagePiece(Opcode.BINARY, b"", False, False),
+        MessagePiece(Opcode.BINARY, b"inflated" * 10, False, False),
+        MessagePiece(Opcode.BINARY, b"", False, True),
+    ]
+
+
+def test_a_relay_gets_no_empty_event_behind_a_full_one() -> None:
+    assembly = new_assembly(Delivery.RELAY, limits=WebSocketLimits(piece_bytes=1000))
+    deflater = Deflater(window_bits=15, no_context_takeover=False)
+    fragments = [deflater.compress(bytes(2000), finished=False), deflater.compress(bytes(1000), finished=True)]
+    events = add_all(assembly, COMPRESSED_BINARY, fragments)
+    assert [len(event.data) for event in events] == [1000, 1000, 1000, 0], "only the last says that it is the last"
+
+
 def test_inflated_pieces_are_bounded() -> None:
     assembly = new_assembly(Delivery.PIECES, limits=WebSocketLimits(piece_bytes=1000, max_message_bytes=10))
     events = add_all(assembly, COMPRESSED_BINARY, [compress(bytes(3000))])

@@ -31,6 +31,7 @@ def new_decoder(
     max_message_bytes: int = HUGE,
     max_fragments: int = 1 << 20,
     piece_bytes: int = 65536,
+    gathered_bytes: int = 1,
 ) -> FrameDecoder:
     return FrameDecoder(
         masked=masked,
@@ -39,6 +40,7 @@ def new_decoder(
         max_message_bytes=max_message_bytes,
         max_fragments=max_fragments,
         piece_bytes=piece_bytes,
+        gathered_bytes=gathered_bytes,
     )
 
 
@@ -144,17 +146,71 @@ def test_payload_is_handed_out_as_it_arrives() -> None:
     assert decode(decoder, data[11:]) == [Piece(0x82, b"f", False, True)]
 
 
+def test_small_reads_are_gathered() -> None:
+    data = frame(0x82, b"abcdefghij")
+    decoder = new_decoder(gathered_bytes=4)
+    assert decode(decoder, data[:6], data[6:8], data[8:9]) == [], "too little for a piece"
+    assert decode(decoder, data[9:11]) == [Piece(0x82, b"abcde", True, False)], "all that is there"
+    assert decode(decoder, data[11:15]) == [Piece(0x82, b"fghi", False, False)]
+    assert decode(decoder, data[15:]) == [Piece(0x82, b"j", False, True)], "the end of a frame never waits"
+    for chunk in (data[:8], data[8:9], data[9:], data):
+        decoder.feed(chunk)
+    assert [piece.data for piece in drain(decoder)] == [b"abcdefghij"] * 2, "also when nobody pulled in between"
+    few = new_decoder(gathered_bytes=100, piece_bytes=4)
+    assert [piece.data for piece in decode(few, data[:9], data[9:])] == [b"abcd", b"efgh", b"ij"]
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_frame_below_the_least_piece_is_one_piece_however_it_is_cut(masked: bool) -> None:
+    fragments = [b"", b"x", b"four", b"", b"y" * 130, b"end"]
+    heads = [0x01, *[0x00] * 4, 0x80]
+    wire = b"".join(frame(head, data, masked=masked) for head, data in zip(heads, fragments, strict=True))
+    for chunks in chunkings(wire):
+        pieces = decode(new_decoder(masked=masked, gathered_bytes=130), *chunks)
+        assert [piece.data for piece in pieces] == fragments
+        assert [piece.first for piece in pieces] == [True, *[False] * 5]
+        assert [piece.last for piece in pieces] == [*[False] * 5, True]
+
+
+@given(
+    sizes=st.lists(st.integers(0, 300), min_size=1, max_size=4),
+    masked=st.booleans(),
+    piece_bytes=st.integers(1, 200),
+    gathered_bytes=st.integers(1, 200),
+    cuts=st.lists(st.integers(0, 1300), max_size=12),
+    late=st.booleans(),
+)
+@settings(max_examples=150)
+def test_pieces_within_their_bounds_at_any_cuts(
+    sizes: list[int], masked: bool, piece_bytes: int, gathered_bytes: int, cuts: list[int], late: bool
+) -> None:
+    data = bytes(index & 0xFF for index in range(300))
+    wire = b"".join(frame(0x82, data[:size], masked=masked) for size in sizes)
+    places = [0, *sorted(min(cut, len(wire)) for cut in cuts), len(wire)]
+    chunks = [wire[start:end] for start, end in itertools.pairwise(places) if start < end]
+    decoder = new_decoder(masked=masked, piece_bytes=piece_bytes, gathered_bytes=gathered_bytes)
+    if late:
+        for chunk in chunks[:-1]:
+            decoder.feed(chunk)
+        chunks = chunks[-1:]
+    pieces = decode(decoder, *chunks)
+    assert join(pieces) == [(0x2, data[:size]) for size in sizes]
+    assert all(len(piece.data) <= piece_bytes for piece in pieces)
+    assert all(len(piece.data) >= min(gathered_bytes, piece_bytes) for piece in pieces if not piece.last)
+
+
 @given(
     messages=st.lists(
         st.tuples(st.sampled_from([0x1, 0x2]), st.lists(st.binary(max_size=200), min_size=1, max_size=4)), max_size=5
     ),
     masked=st.booleans(),
     piece_bytes=st.integers(1, 300),
+    gathered_bytes=st.sampled_from([1, 100]),
     cuts=st.lists(st.integers(0, 2000), max_size=12),
 )
 @settings(max_examples=100)
 def test_any_fragments_at_any_cuts(
-    messages: list[tuple[int, list[bytes]]], masked: bool, piece_bytes: int, cuts: list[int]
+    messages: list[tuple[int, list[bytes]]], masked: bool, piece_bytes: int, gathered_bytes: int, cuts: list[int]
 ) -> None:
     wire = b""
     for opcode, fragments in messages:
@@ -163,7 +219,7 @@ def test_any_fragments_at_any_cuts(
             wire += frame(fin | (opcode if index == 0 else 0), data, masked=masked)
     places = [0, *sorted(min(cut, len(wire)) for cut in cuts), len(wire)]
     chunks = [wire[start:end] for start, end in itertools.pairwise(places) if start < end]
-    pieces = decode(new_decoder(masked=masked, piece_bytes=piece_bytes), *chunks)
+    pieces = decode(new_decoder(masked=masked, piece_bytes=piece_bytes, gathered_bytes=gathered_bytes), *chunks)
     assert join(pieces) == [(opcode, b"".join(fragments)) for opcode, fragments in messages]
     assert all(len(piece.data) <= piece_bytes for piece in pieces)
 
@@ -284,6 +340,33 @@ def test_an_endless_frame_keeps_nothing() -> None:
     assert peak < 4 * 65536
 
 
+def test_gathering_keeps_no_more_than_the_least_piece_and_one_read() -> None:
+    decoder = new_decoder(masked=False, gathered_bytes=32768)
+    decoder.feed(b"\x82\x7f" + HUGE.to_bytes(8, "big"))
+    large, sizes = bytes(32767), [2, 3, 1448, 32767]
+    tracemalloc.start()
+    for size in sizes * 300:
+        decoder.feed(large[:size])
+        piece = decoder.decode()
+        assert piece is None or 32768 <= len(piece) < 32768 + 32767
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6 * 32768
+
+
+def test_tiny_reads_that_wait_are_not_kept_one_by_one() -> None:
+    decoder = new_decoder(masked=False, gathered_bytes=32768)
+    decoder.feed(b"\x82\x7e\xff\xff")
+    assert decoder.decode() is None
+    tracemalloc.start()
+    for index in range(16384):
+        decoder.feed(b"%02d" % (index % 90))
+        assert (decoder.decode() is None) == (index < 16383)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 65536
+
+
 def test_control_frames_are_whole_however_small_the_pieces() -> None:
     decoder = new_decoder(piece_bytes=3)
     wire = frame(0x89, b"p" * 125) + frame(0x81, b"four") + frame(0x88, b"\x03\xe8bye")
@@ -299,6 +382,14 @@ def test_discarding_lets_go() -> None:
     decoder.feed(frame(0x81, b"y"))
     decoder.discard()
     assert decoder.decode() is None
+    gathering = new_decoder(masked=False, gathered_bytes=32768)
+    tracemalloc.start()
+    gathering.feed(b"\x82\x7e\xff\xff" + bytes(30_000))
+    assert gathering.decode() is None
+    gathering.discard()
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 4096
 
 
 @given(junk=st.binary(max_size=400), masked=st.booleans(), compressed=st.booleans())

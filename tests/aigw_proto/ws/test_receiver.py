@@ -4,9 +4,9 @@ import pytest
 
 from aigw_proto._limits import WebSocketLimits
 from aigw_proto.testing import chunkings
-from aigw_proto.ws import BinaryMessage, Delivery, MessagePiece, Opcode, Ping, Pong, TextMessage
+from aigw_proto.ws import BinaryMessage, CloseReceived, Delivery, MessagePiece, Opcode, Ping, Pong, TextMessage
 from aigw_proto.ws._deflate import Deflater, Inflater
-from aigw_proto.ws._receiver import CloseReceived, Received, Receiver
+from aigw_proto.ws._receiver import Received, Receiver
 from aigw_proto.ws._violation import Violation
 from support.frames import frame
 
@@ -59,6 +59,46 @@ def test_pieces(delivery: Delivery) -> None:
         MessagePiece(Opcode.TEXT, b"\xa9", False, True),
         CloseReceived(1001, "bye"),
     ]
+
+
+def relayed(wire: bytes, chunks: list[bytes], *, deflate: bool = False, least: int = 1 << 15) -> list[Received]:
+    limits = WebSocketLimits(relayed_piece_bytes=least)
+    received = receive(new_receiver(Delivery.RELAY, deflate=deflate, limits=limits), *chunks)
+    if least > len(wire):
+        assert received == receive(new_receiver(Delivery.RELAY, deflate=deflate), wire)
+    return received
+
+
+def test_a_relay_sees_the_frames_of_the_peer_however_they_are_cut() -> None:
+    wire = WIRE[: -len(frame(0x88, b"\x03\xe9bye"))] + frame(0x02) + frame(0x00) + frame(0x00, b"x") + frame(0x80)
+    for chunks in chunkings(wire):
+        assert relayed(wire, chunks)[-6:] == [
+            Pong(b"b"),
+            MessagePiece(Opcode.TEXT, b"\xa9", False, True),
+            MessagePiece(Opcode.BINARY, b"", True, False),
+            MessagePiece(Opcode.BINARY, b"", False, False),
+            MessagePiece(Opcode.BINARY, b"x", False, False),
+            MessagePiece(Opcode.BINARY, b"", False, True),
+        ]
+        assert len(relayed(wire, chunks, least=1)) >= 10
+
+
+def test_every_compressed_frame_is_at_least_one_piece_for_a_relay() -> None:
+    deflater = Deflater(window_bits=15, no_context_takeover=False)
+    data = deflater.compress(b"compressed" * 10, finished=True)
+    wire = frame(0x42) + frame(0x00, data[:1]) + frame(0x89) + frame(0x00, data[1:]) + frame(0x80)
+    wire += frame(0xC1, deflater.compress(b"next", finished=True)) + frame(0x02) + frame(0x80)
+    for chunks in chunkings(wire):
+        assert relayed(wire, chunks, deflate=True) == [
+            MessagePiece(Opcode.BINARY, b"", True, False),
+            MessagePiece(Opcode.BINARY, b"", False, False),
+            Ping(b""),
+            MessagePiece(Opcode.BINARY, b"compressed" * 10, False, False),
+            MessagePiece(Opcode.BINARY, b"", False, True),
+            MessagePiece(Opcode.TEXT, b"next", True, True),
+            MessagePiece(Opcode.BINARY, b"", True, False),
+            MessagePiece(Opcode.BINARY, b"", False, True),
+        ]
 
 
 def test_only_a_relay_takes_bad_text() -> None:

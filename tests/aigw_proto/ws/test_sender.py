@@ -27,6 +27,24 @@ def taken(sender: Sender) -> list[tuple[int, bytes]]:
     return parse(b"".join(sender.take()))
 
 
+def test_a_fragmented_message_is_under_way_from_its_first_piece_to_its_last() -> None:
+    sender = new_sender()
+
+    def within() -> bool:
+        return sender.within_message
+
+    assert not within()
+    sender.message(Opcode.TEXT, b"whole")
+    assert not within()
+    sender.piece(Opcode.TEXT, b"", finished=False)
+    assert within()
+    sender.control(Opcode.PING, b"")
+    sender.piece(Opcode.TEXT, b"", finished=False)
+    assert within()
+    sender.piece(Opcode.TEXT, b"", finished=True)
+    assert not within()
+
+
 def test_messages_of_a_server_are_not_masked_and_large_ones_not_copied() -> None:
     sender = new_sender()
     large = bytes(5000)

@@ -28,6 +28,13 @@ def test_no_way_leads_back() -> None:
             assert order.index(target) >= order.index(state)
 
 
+def test_who_may_send_may_close_and_who_gives_up_may_too() -> None:
+    sending = {state for state, moves in TRANSITIONS.items() if Trigger.SEND in moves}
+    assert sending == {ConnectionState.OPEN, ConnectionState.ANSWERING}
+    assert sending == {state for state, moves in TRANSITIONS.items() if Trigger.SEND_CLOSE in moves}
+    assert {state for state, moves in TRANSITIONS.items() if Trigger.FAIL in moves} == set(ConnectionState) - TERMINAL
+
+
 def test_what_a_role_does_at_once_is_a_legal_move() -> None:
     assert set(AT_ONCE) == set(Role)
     for moves in AT_ONCE.values():
