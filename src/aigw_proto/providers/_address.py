@@ -12,20 +12,24 @@ import urllib.parse
 
 from .._kinds import record
 
-__all__ = ["BaseUrl", "is_private_host", "parse_base_url"]
+__all__ = ["BaseUrl", "is_dot_segment", "is_private_host", "parse_base_url", "parse_realtime_url"]
 
 _UNSAFE = re.compile(r"[^\x21-\x7e]|[\\<>\"`{}|^]")
 _NAME = re.compile(
     r"(?!.{254})(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?"
 )
 _ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HTTP = ("https", "http")
+_WEBSOCKET = ("wss", "ws")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 @record
 class BaseUrl:
-    """Where a provider is. `host` has no brackets; `path` begins with a slash or is empty, and does not end in one."""
+    """Where a provider is. `host` has no brackets; `path` begins with a slash or is empty, and does not end in one.
+
+    `is_secure` means TLS: `https://` where requests go, `wss://` where WebSockets do.
+    """
 
     is_secure: bool
     host: str
@@ -38,6 +42,16 @@ def parse_base_url(text: str) -> BaseUrl | str:
 
     `{account}` in the path stands for the account in the gateway's URL.
     """
+    return _parse(text, _HTTP)
+
+
+def parse_realtime_url(text: str) -> BaseUrl | str:
+    """Read `ws://` or `wss://` as `parse_base_url()` reads a base URL; a string says what is wrong."""
+    return _parse(text, _WEBSOCKET)
+
+
+def _parse(text: str, schemes: tuple[str, str]) -> BaseUrl | str:
+    secure, plain = schemes
     if _UNSAFE.search(text.replace("{account}", "")):
         return "expected a URL without spaces and special characters; write other alphabets in punycode"
     try:
@@ -45,8 +59,8 @@ def parse_base_url(text: str) -> BaseUrl | str:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         return f"expected a URL: {error}"
-    if parts.scheme not in _DEFAULT_PORTS:
-        return "expected a URL that begins with https:// or http://"
+    if parts.scheme not in schemes:
+        return f"expected a URL that begins with {secure}:// or {plain}://"
     if "@" in parts.netloc:
         return "expected a URL without user name and password"
     if "?" in text or "#" in text:
@@ -57,7 +71,8 @@ def parse_base_url(text: str) -> BaseUrl | str:
         return "expected a port from 1 to 65535"
     if parts.path.startswith("//") or any(is_dot_segment(segment) for segment in parts.path.split("/")):
         return "expected a path without dot segments, and with one slash at its beginning"
-    return BaseUrl(parts.scheme == "https", host, port or _DEFAULT_PORTS[parts.scheme], parts.path.rstrip("/"))
+    is_secure = parts.scheme == secure
+    return BaseUrl(is_secure, host, port or (443 if is_secure else 80), parts.path.rstrip("/"))
 
 
 def is_dot_segment(segment: str) -> bool:

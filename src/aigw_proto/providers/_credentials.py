@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
     from ._table import Provider
 
-__all__ = ["apply_credential", "brings_key", "hide_tokens", "holds_token", "select_key", "strip_token"]
+__all__ = [
+    "apply_credential",
+    "bare_secret",
+    "brings_key",
+    "hide_tokens",
+    "holds_token",
+    "is_token",
+    "select_key",
+    "strip_token",
+    "without_tokens",
+]
 
 _LEAST_TOKEN_LENGTH = 8  # what is shorter is found by chance in texts that hold no secret
 DEFAULT_ALIAS = "default"
@@ -39,7 +49,7 @@ def apply_credential(
 
     Gateway tokens are taken out, whatever header they are in. `endpoint` is looked at for a key in its query string.
     """
-    kept = _without_tokens(headers, gateway_tokens)
+    kept = without_tokens(headers, gateway_tokens)
     if stored_key is None or brings_key(provider, kept, gateway_tokens=(), endpoint=endpoint):
         return tuple(kept)
     form = provider.credential
@@ -52,8 +62,8 @@ def brings_key(
     provider: Provider, headers: Iterable[tuple[str, str]], *, gateway_tokens: Collection[str], endpoint: str = ""
 ) -> bool:
     """Tell whether the client brought a key of its own for this provider."""
-    for name, value in _without_tokens(headers, gateway_tokens):
-        if name in provider.key_headers and _secret(value):
+    for name, value in without_tokens(headers, gateway_tokens):
+        if name in provider.key_headers and bare_secret(value):
             return True
     if provider.key_parameter is None:
         return False
@@ -71,7 +81,7 @@ def strip_token(provider: Provider, endpoint: str, *, gateway_tokens: Collection
     kept = [
         pair
         for pair in pairs
-        if not (_is_parameter(pair, parameter) and _is_token(_parameter_value(pair), gateway_tokens))
+        if not (_is_parameter(pair, parameter) and is_token(_parameter_value(pair), gateway_tokens))
     ]
     if len(kept) == len(pairs):
         return endpoint
@@ -93,11 +103,12 @@ def select_key(slug: str, keys: Mapping[str, str], alias: str | None) -> str | E
     return EnvelopeFault(400, ErrorCode.UNKNOWN_KEY_ALIAS, text)
 
 
-def _without_tokens(headers: Iterable[tuple[str, str]], tokens: Collection[str]) -> list[tuple[str, str]]:
+def without_tokens(headers: Iterable[tuple[str, str]], tokens: Collection[str]) -> list[tuple[str, str]]:
+    """Return the headers that hold no gateway token."""
     return [
         (name, value)
         for name, value in headers
-        if not (_is_token(_secret(value), tokens) or _is_token(value, tokens) or holds_token(value, tokens))
+        if not (is_token(bare_secret(value), tokens) or is_token(value, tokens) or holds_token(value, tokens))
     ]
 
 
@@ -125,13 +136,13 @@ def _pattern(token: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-]){re.escape(token)}(?![\w-])")
 
 
-def _secret(value: str) -> str:
+def bare_secret(value: str) -> str:
     """Return a key header's value without its scheme; empty when there is nothing but the scheme."""
     first, _, rest = value.strip().partition(" ")
     return rest.strip() if first.lower() in _SCHEMES else value.strip()
 
 
-def _is_token(secret: str, tokens: Collection[str]) -> bool:
+def is_token(secret: str, tokens: Collection[str]) -> bool:
     """Compare so that the time an answer takes tells nothing about a token but its length."""
     found = False
     for token in tokens:

@@ -7,18 +7,20 @@ fragments, white space) is refused, not repaired. Everything else goes through a
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import string
 import urllib.parse
 
 from .._effects import TlsPolicy
 from .._kinds import record
-from ._address import is_dot_segment
+from ._address import BaseUrl, is_dot_segment
 from ._table import PathRule, Provider
 
-__all__ = ["Target", "join_target"]
+__all__ = ["Target", "check_path", "fill_account", "join_target", "make_target", "split_azure", "without_version"]
 
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\#]")
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")  # of a host name (RFC 1123 section 2.1)
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _VERSION = re.compile(r"v[0-9][a-z0-9]*")
 _KEEP = string.printable  # only what is not ASCII is encoded
@@ -40,38 +42,71 @@ def join_target(provider: Provider, endpoint: str, *, account: str) -> Target | 
 
     `account` is the account in the gateway's URL, which some addresses contain.
     """
-    if _FORBIDDEN.search(endpoint):
-        return "expected a path without spaces, control characters, backslashes and fragments"
-    if _ABSOLUTE.match(endpoint):
-        return "expected a path below the provider's address, got a URL"
-    if not endpoint.isascii():
-        try:
-            endpoint = urllib.parse.quote(endpoint, safe=_KEEP)
-        except UnicodeEncodeError:
-            return "expected text without surrogates"
     path, mark, query = endpoint.partition("?")
     path = path.lstrip("/")  # a leading slash is tolerated; two would look like the beginning of a host
+    problem = check_path(path, query)
+    if problem is not None:
+        return problem
+    if _ABSOLUTE.match(endpoint):
+        return "expected a path below the provider's address, got a URL"
+    base = fill_account(provider.base, account)
+    if isinstance(base, str):
+        return base
+    try:
+        path, query = (text if text.isascii() else urllib.parse.quote(text, safe=_KEEP) for text in (path, query))
+    except UnicodeEncodeError:
+        return "expected text without surrogates"
+    rule = provider.path_rule
+    if rule is PathRule.AZURE_OPENAI:
+        split = split_azure(base, path)
+        if isinstance(split, str):
+            return split
+        base, path = split
+        path = path if path.startswith("openai/") else f"openai/deployments/{path}"
+    elif rule is PathRule.WORKERS_AI:
+        path = _workers_ai_path(path)
+    elif rule is PathRule.VERSIONED:
+        path = without_version(base.path, path)
+    target = f"{base.path}/{path}" if path or not base.path else base.path
+    return make_target(base, provider.tls_ca, target + mark + query)
+
+
+def check_path(path: str, query: str) -> str | None:
+    """Say what is wrong with a client's path and query: whatever some server may read differently. None: nothing."""
+    if _FORBIDDEN.search(path) or _FORBIDDEN.search(query):
+        return "expected a path without spaces, control characters, backslashes and fragments"
     if ("." in path or "%" in path) and any(is_dot_segment(segment) for segment in path.split("/")):
         return "expected a path without dot segments"
-    base = provider.base.path
-    if "{account}" in base:
-        if is_dot_segment(account):
-            return "expected an account without dot segments"
-        base = base.replace("{account}", urllib.parse.quote(account.encode("utf-8", "replace"), safe=""))
-    if provider.path_rule is PathRule.WORKERS_AI:
-        path = _workers_ai_path(path)
-    elif provider.path_rule is PathRule.VERSIONED:
-        path = _without_version(base, path)
-    target = f"{base}/{path}" if path or not base else base
-    return _target(provider, target + mark + query)
+    return None
 
 
-def _target(provider: Provider, target: str) -> Target:
-    base = provider.base
+def fill_account(base: BaseUrl, account: str) -> BaseUrl | str:
+    """Put the account of the gateway's URL where a base asks for it; a string says what is wrong with it."""
+    if "{account}" not in base.path:
+        return base
+    if is_dot_segment(account):
+        return "expected an account without dot segments"
+    quoted = urllib.parse.quote(account.encode("utf-8", "replace"), safe="")
+    return dataclasses.replace(base, path=base.path.replace("{account}", quoted))
+
+
+def split_azure(base: BaseUrl, path: str) -> tuple[BaseUrl, str] | str:
+    """Take the resource, the first segment of `path`, into the host name; a string says what is wrong.
+
+    A base without a place for it is one that an operator chose: the resource is then of no use.
+    """
+    resource, _, rest = path.partition("/")
+    if _LABEL.fullmatch(resource) is None or not rest:
+        return "expected {resource}/{deployment}/... or {resource}/openai/..., with the name of an Azure resource"
+    return dataclasses.replace(base, host=base.host.replace("{resource}", resource.lower())), rest
+
+
+def make_target(base: BaseUrl, tls_ca: str | None, target: str) -> Target:
+    """Return the target that an origin-form `target` of ASCII text is on the server of `base`."""
     host = f"[{base.host}]" if ":" in base.host else base.host
     default_port = 443 if base.is_secure else 80
     authority = host if base.port == default_port else f"{host}:{base.port}"
-    tls = TlsPolicy(provider.tls_ca) if base.is_secure else None
+    tls = TlsPolicy(tls_ca) if base.is_secure else None
     return Target(base.host, base.port, tls, authority.encode("ascii"), target.encode("ascii"))
 
 
@@ -80,7 +115,7 @@ def _workers_ai_path(path: str) -> str:
     return f"run/{path}" if path.startswith("@") else path
 
 
-def _without_version(base: str, path: str) -> str:
+def without_version(base: str, path: str) -> str:
     """Drop from `path` what the base ends in: its version segment, or all of it.
 
     The service's own client sends `v1/chat/completions` where the documented base is `…/v1`; SDKs whose default base

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import ssl
 from typing import TYPE_CHECKING
@@ -116,15 +117,8 @@ def _with_credential(table: ProviderTable, slug: str, form: CredentialForm) -> P
     def changed(provider: Provider) -> Provider:
         if provider.slug != slug:
             return provider
-        return Provider(
-            slug,
-            provider.base,
-            form,
-            key_headers=tuple(dict.fromkeys((form.header, *provider.key_headers))),
-            key_parameter=provider.key_parameter,
-            path_rule=provider.path_rule,
-            tls_ca=provider.tls_ca,
-        )
+        key_headers = tuple(dict.fromkeys((form.header, *provider.key_headers)))
+        return dataclasses.replace(provider, credential=form, key_headers=key_headers)
 
     found = (table.find(name) for name in table.slugs)
     return ProviderTable(changed(provider) for provider in found if provider is not None)

@@ -39,7 +39,7 @@ def test_builtin(slug: str, host: str, path: str, header: str) -> None:
 
 def test_slugs_are_exact() -> None:
     table = ProviderTable.builtin()
-    assert len(table.slugs) == 12
+    assert len(table.slugs) == 17
     assert table.find("OpenAI") is None
     assert table.find("google") is None
     assert table.find("") is None

@@ -91,6 +91,16 @@ EXAMPLES = [
     ("openrouter", "chat/completions", "openrouter.ai/api/v1/chat/completions"),
     ("openrouter", "v1/chat/completions", "openrouter.ai/api/v1/chat/completions"),
     ("openrouter", "api/v1/chat/completions", "openrouter.ai/api/v1/chat/completions"),
+    (
+        "azure-openai",
+        "My-Res/gpt-4o/chat/completions?api-version=2024-10-21",
+        "my-res.openai.azure.com/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21",
+    ),
+    ("azure-openai", "/res/openai/v1/responses", "res.openai.azure.com/openai/v1/responses"),
+    ("deepgram", "v1/listen?model=nova-3", "api.deepgram.com/v1/listen?model=nova-3"),
+    ("cartesia", "tts/bytes", "api.cartesia.ai/tts/bytes"),
+    ("elevenlabs", "v1/text-to-speech/VOICE", "api.elevenlabs.io/v1/text-to-speech/VOICE"),
+    ("fal", "fal-ai/fast-sdxl", "fal.run/fal-ai/fast-sdxl"),
 ]
 
 
