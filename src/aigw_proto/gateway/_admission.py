@@ -17,13 +17,10 @@ from ..providers import Target, apply_credential, brings_key, holds_token, join_
 from ..ws import UpgradeOffer
 from ._config import GatewayConfig, GatewaySettings
 
-__all__ = ["PreparedStep", "authenticate", "choose_subprotocol", "prepare"]
+__all__ = ["PreparedStep", "authenticate", "prepare"]
 
 _AUTHORIZATION = b"cf-aig-authorization"
 _BEARER = b"bearer "
-_SECRET_NAMES = frozenset(
-    {"cf-aig-authorization", "openai-insecure-api-key", "xi-api-key", "fal-api-key", "bearer", "token"}
-)
 
 
 @record
@@ -38,27 +35,20 @@ class PreparedStep:
     settings: StepSettings
 
 
-def authenticate(gateway: GatewaySettings, offer: UpgradeOffer) -> bool:
-    """Say whether the upgrade carries a token of this gateway, in the header or in a subprotocol item."""
+def authenticate(gateway: GatewaySettings, offer: UpgradeOffer, secrets: Sequence[str] = ()) -> bool:
+    """Say whether the upgrade carries a token of this gateway, in the header or in a subprotocol item.
+
+    `secrets` are what else may be one: many programs know one place for a key, that of the provider's.
+    """
     if not gateway.authentication:
         return True
     candidates = [_bare(value) for name, value in offer.headers if name == _AUTHORIZATION]
     prefix = _AUTHORIZATION.decode() + "."
     candidates += [item[len(prefix) :].encode() for item in offer.subprotocols if item[: len(prefix)].lower() == prefix]
+    candidates += [secret.encode("utf-8", "replace") for secret in secrets]
     known = [token.encode() for token in gateway.tokens if token]
     # Every pair is compared, each in constant time: how long it takes tells nothing about the tokens.
     return sum(hmac.compare_digest(candidate, token) for candidate in candidates for token in known) > 0
-
-
-def choose_subprotocol(offered: Sequence[str]) -> str | None:
-    """Choose the one item to select: browsers and others fail a connection that selects none of what they offered.
-
-    An item without a secret is preferred; if all carry secrets, the first is echoed, since it is the client's own.
-    """
-    for item in offered:
-        if item.partition(".")[0].lower() not in _SECRET_NAMES:
-            return item
-    return offered[0] if offered else None
 
 
 def prepare(

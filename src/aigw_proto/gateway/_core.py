@@ -15,10 +15,10 @@ from ._turn import Deadlines, Timed, Turn
 
 if TYPE_CHECKING:
     from ._config import GatewayConfig
+    from ._realtime_record import SessionRecord, TurnRecord
     from ._record import RequestRecord
-    from ._session import Session
 
-__all__ = ["Core", "LinkOwner"]
+__all__ = ["ClientSession", "Core", "LinkOwner", "Sending", "Worker"]
 
 
 class LinkOwner(Timed, Protocol):
@@ -34,6 +34,36 @@ class LinkOwner(Timed, Protocol):
 
     def sent(self, unsent: int, now: float) -> None:
         """Take the driver's backlog of this link."""
+        ...
+
+
+class Worker(Timed, Protocol):
+    """Who works in quanta, when its turn comes. `queued` belongs to `Core`; it starts as False."""
+
+    queued: bool
+
+    def work(self, now: float) -> None:
+        """Do one quantum of work."""
+        ...
+
+
+class ClientSession(Timed, Protocol):
+    """What stands behind a client's link."""
+
+    def drain(self, now: float) -> None:
+        """Take nothing new, and end with what is under way."""
+        ...
+
+    def end_now(self, now: float) -> None:
+        """End, whatever is under way."""
+        ...
+
+
+class Sending(Protocol):
+    """Who has queued output in a turn."""
+
+    def hand_over(self) -> None:
+        """End the turn: the driver has the output now."""
         ...
 
 
@@ -62,9 +92,9 @@ class Core:
         self.turn = Turn()
         self.deadlines = Deadlines()
         self.links: dict[LinkId, LinkOwner] = {}
-        self.sessions: dict[LinkId, Session] = {}
-        self.runnable: deque[Session] = deque()
-        self.senders: list[Session] = []  # who has queued output in this turn
+        self.sessions: dict[LinkId, ClientSession] = {}
+        self.runnable: deque[Worker] = deque()
+        self.senders: list[Sending] = []  # who has queued output in this turn
         self.entropy = Entropy(random_bytes)
         self.pool = Pool(self)
         self.websocket_limits = dataclasses.replace(
@@ -85,11 +115,11 @@ class Core:
         """Return a fresh UUIDv7."""
         return self.entropy.uuid7(int((self._epoch + now) * 1000))
 
-    def schedule(self, session: Session) -> None:
+    def schedule(self, worker: Worker) -> None:
         """Let a session work at the end of this turn, or of the next ones when this one is full."""
-        if not session.queued:
-            session.queued = True
-            self.runnable.append(session)
+        if not worker.queued:
+            worker.queued = True
+            self.runnable.append(worker)
 
     def crash(self, owner: Timed, error: Exception, now: float) -> None:
         """Log a bug and end its owner; if even that fails, what the owner holds is dropped without ceremony."""
@@ -102,7 +132,7 @@ class Core:
             owner.drop(now)
         self.deadlines.touch(owner)
 
-    def journal(self, entry: RequestRecord) -> None:
+    def journal(self, entry: RequestRecord | SessionRecord | TurnRecord) -> None:
         """Write one record."""
         self.turn.emit(Journal(entry))
 

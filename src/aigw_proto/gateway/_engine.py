@@ -27,8 +27,10 @@ from .._inputs import (
 )
 from ._config import GatewayConfig
 from ._core import Core, LinkOwner
+from ._leg import Leg
 from ._pool import UpstreamConnection
 from ._session import Session
+from ._turn import Timed
 
 __all__ = ["GatewayEngine"]
 
@@ -38,7 +40,7 @@ _DEADLINES_PER_TURN = 256
 
 
 class GatewayEngine:
-    """Serves the universal API; an `aigw_proto.Engine`."""
+    """Serves the universal and the realtime API; an `aigw_proto.Engine`."""
 
     __slots__ = ("_core", "_drained", "_grace_ended", "_late", "_now", "_shutdown_at")
 
@@ -138,7 +140,7 @@ class GatewayEngine:
                 owner.sent(event.unsent, now)
             elif isinstance(event, PeerClosed):
                 owner.receive_eof(clean=event.clean, now=now)
-            elif isinstance(owner, UpstreamConnection):
+            elif isinstance(owner, UpstreamConnection | Leg):
                 owner.handle_input(event, now)
             else:
                 self._late += 1
@@ -152,11 +154,11 @@ class GatewayEngine:
         for _ in range(quanta):
             if not core.runnable or core.turn.sent_bytes >= core.config.limits.turn_bytes:
                 break
-            session = core.runnable.popleft()
-            session.queued = False
-            self._guard(session, session.work, now)
-        for session in core.senders:
-            session.hand_over()
+            worker = core.runnable.popleft()
+            worker.queued = False
+            self._guard(worker, worker.work, now)
+        for sender in core.senders:
+            sender.hand_over()
         core.senders.clear()
         core.turn.finish()
         if core.draining and not core.links and not self._drained:
@@ -172,9 +174,9 @@ class GatewayEngine:
             self._guard(session, session.drain, now)
         core.pool.drain(now)
 
-    def _guard(self, session: Session, action: Callable[[float], None], now: float) -> None:
+    def _guard(self, owner: Timed, action: Callable[[float], None], now: float) -> None:
         try:
             action(now)
         except Exception as error:  # noqa: BLE001 - a bug must not take the neighbours down
-            self._core.crash(session, error, now)
-        self._core.deadlines.touch(session)
+            self._core.crash(owner, error, now)
+        self._core.deadlines.touch(owner)

@@ -14,11 +14,16 @@ _MAX_NAME_BYTES = 128  # twice the longest gateway name that the hosted service 
 
 @record
 class Route:
-    """A target below `/v1/{account}/{gateway}`; `rest` is what follows, byte for byte, without the query string."""
+    """A target below `/v1/{account}/{gateway}`.
+
+    `rest` is what follows, byte for byte, with the query string unless there is nothing else; it begins with `slug`,
+    the provider.
+    """
 
     account: str
     gateway_id: str
-    rest: bytes
+    slug: str
+    rest: str
 
 
 def parse_route(target: bytes) -> Route | None:
@@ -26,14 +31,16 @@ def parse_route(target: bytes) -> Route | None:
 
     The target is cut by hand: a URL parser would take the start of a path like `//name` for a host.
     """
-    path = target.partition(b"?")[0]
+    path, mark, query = target.partition(b"?")
     pieces = path.split(b"/", 4)
     if len(pieces) < 4 or pieces[0] or pieces[1] != _VERSION:
         return None
     account, gateway_id = _name(pieces[2]), _name(pieces[3])
     if not account or not gateway_id:
         return None
-    return Route(account, gateway_id, pieces[4] if len(pieces) > 4 else b"")
+    rest = pieces[4].decode("latin-1") if len(pieces) > 4 else ""
+    slug = rest.partition("/")[0]
+    return Route(account, gateway_id, slug, rest + (mark + query).decode("latin-1") if rest else "")
 
 
 def _name(segment: bytes) -> str | None:

@@ -1,5 +1,7 @@
 """A client's connection: plain HTTP first, then, after an upgrade, the universal API on a WebSocket.
 
+An upgrade to a provider's realtime API hands the link over to a session of another kind (`_realtime.py`).
+
 The session owns the link's two machines and its gauge; its requests live in `_universal.py`. It works in quanta that
 the engine hands out in turn, so that a client that floods the gateway with messages, or whose answers flood in, takes
 its share and no more. Within a quantum it first reads what the client sent (bounded), then lets its requests advance
@@ -29,9 +31,10 @@ from ..ws import (
 )
 from ..ws import Failed as WebSocketFailed
 from ._flow import Gauge, Portions
+from ._realtime import Realtime
 from ._state import SESSION_TRANSITIONS, SessionState, SessionTrigger
 from ._universal import Universal
-from ._upgrade import Upgrade, answer_http
+from ._upgrade import RealtimeUpgrade, Upgrade, answer_http
 
 if TYPE_CHECKING:
     from ._core import Core
@@ -43,7 +46,7 @@ _QUANTUM = 64
 _PORTION_COST = 33  # at most one portion is decoded in a quantum: its frames may be fragments that make no event
 _MESSAGE_COST = 8  # to parse it, to answer it, to write its line in the log
 _BYTES_OF_ONE_COST = 1024
-_SILENT = frozenset({SessionState.LINGERING, SessionState.CLOSED})
+_SILENT = frozenset({SessionState.LINGERING, SessionState.HANDED_OVER, SessionState.CLOSED})
 _OVER = frozenset({ConnectionState.CLOSED, ConnectionState.FAILED})
 _SHUTTING_DOWN = "the gateway is shutting down"
 
@@ -178,7 +181,7 @@ class Session:
     def next_timeout(self) -> float | None:
         """Return the earliest deadline of the session and of the machine in charge."""
         own = self._timers.earliest()
-        if self._state in (SessionState.LINGERING, SessionState.CLOSED):
+        if self._state in _SILENT:
             return own
         machine = self._http.next_timeout() if self._ws is None else self._ws.next_timeout()
         if own is None or machine is None:
@@ -298,6 +301,9 @@ class Session:
                 return
             cost += _MESSAGE_COST
             result = answer_http(self.core, self._http, event, self.peer)
+            if isinstance(result, RealtimeUpgrade):
+                self._hand_over(result, now)
+                return
             if isinstance(result, Upgrade):
                 self._upgrade(result, now)
                 return
@@ -317,6 +323,18 @@ class Session:
         if rest:
             self._portions.append(rest)
         self._eof_is_owed = self._peer_ended
+
+    def _hand_over(self, upgrade: RealtimeUpgrade, now: float) -> None:
+        """Leave the link, and the request that waits on it, to a realtime session."""
+        self._flush()
+        realtime = Realtime(self.core, self._link, self.peer, self._http, upgrade, now)
+        self._move(SessionTrigger.HAND_OVER)
+        self._inbound = False
+        self._timers.clear()
+        self.core.deadlines.forget(self)
+        self.core.turn.set_reading(self._link, True)
+        if self._peer_ended:
+            realtime.client_ended(now)
 
     # ---- the universal API -----------------------------------------------------------------------------------------
 

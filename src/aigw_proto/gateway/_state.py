@@ -1,7 +1,7 @@
-"""States and transitions of the gateway's three machines, as data.
+"""States and transitions of the gateway's machines, as data.
 
-Everything about what may follow what lives here; the code that acts on it lives in `_session.py`, `_request.py` and
-`_pool.py`. A transition that is missing from a table is a bug of the engine, never a peer's mistake.
+Everything about what may follow what lives here; the code that acts on it lives in `_session.py`, `_request.py`,
+`_realtime.py` and `_pool.py`. A transition that is missing from a table is a bug of the engine, never a peer's mistake.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import enum
 from typing import TypeAlias, TypeVar
 
 __all__ = [
+    "REALTIME_TRANSITIONS",
     "REQUEST_TRANSITIONS",
     "SESSION_TRANSITIONS",
     "UPSTREAM_TRANSITIONS",
+    "RealtimeState",
+    "RealtimeTrigger",
     "RequestState",
     "RequestTrigger",
     "SessionState",
@@ -33,6 +36,7 @@ class SessionState(enum.Enum):
     UNIVERSAL = "a WebSocket carries universal.* messages"
     CLOSING = "our Close is sent; the peer's is awaited"
     LINGERING = "everything is sent; what still arrives is discarded until the peer ends"
+    HANDED_OVER = "the link belongs to a realtime session"
     CLOSED = "the link is closed"
 
 
@@ -40,6 +44,7 @@ class SessionTrigger(enum.Enum):
     """What moves a session."""
 
     UPGRADE = "an upgrade was accepted"
+    HAND_OVER = "an upgrade waits for a provider's answer"
     CLOSE = "the gateway starts the closing handshake"
     FAIL = "the peer broke a rule and was told"
     END = "the link ends"
@@ -48,6 +53,7 @@ class SessionTrigger(enum.Enum):
 SESSION_TRANSITIONS: Transitions[SessionState, SessionTrigger] = {
     SessionState.HTTP: {
         SessionTrigger.UPGRADE: SessionState.UNIVERSAL,
+        SessionTrigger.HAND_OVER: SessionState.HANDED_OVER,
         SessionTrigger.FAIL: SessionState.LINGERING,
         SessionTrigger.END: SessionState.CLOSED,
     },
@@ -61,7 +67,36 @@ SESSION_TRANSITIONS: Transitions[SessionState, SessionTrigger] = {
         SessionTrigger.END: SessionState.CLOSED,
     },
     SessionState.LINGERING: {SessionTrigger.END: SessionState.CLOSED},
+    SessionState.HANDED_OVER: {},
     SessionState.CLOSED: {},
+}
+
+
+class RealtimeState(enum.Enum):
+    """A realtime session."""
+
+    OPENING = "the provider is being reached; the client waits for its answer"
+    OPEN = "messages go both ways"
+    CLOSING = "one side has closed or is gone, or the gateway ends; both are brought to their end"
+    ENDED = "both links are closed"
+
+
+class RealtimeTrigger(enum.Enum):
+    """What moves a realtime session."""
+
+    ACCEPT = "the provider accepted, and the client has its 101"
+    CLOSE = "a Close, a lost connection, a refusal or a decision of the gateway"
+    END = "the second link is closed"
+
+
+REALTIME_TRANSITIONS: Transitions[RealtimeState, RealtimeTrigger] = {
+    RealtimeState.OPENING: {
+        RealtimeTrigger.ACCEPT: RealtimeState.OPEN,
+        RealtimeTrigger.CLOSE: RealtimeState.CLOSING,
+    },
+    RealtimeState.OPEN: {RealtimeTrigger.CLOSE: RealtimeState.CLOSING},
+    RealtimeState.CLOSING: {RealtimeTrigger.END: RealtimeState.ENDED},
+    RealtimeState.ENDED: {},
 }
 
 
