@@ -6,7 +6,6 @@ can: the client and the provider speak to each other, and what neither of them w
 
 from __future__ import annotations
 
-import dataclasses
 import urllib.parse
 from typing import TYPE_CHECKING
 
@@ -38,13 +37,13 @@ class RealtimePlan:
     logged or shown; nor is the query of `target.target`.
     """
 
-    target: Target = dataclasses.field(repr=False)
-    headers: Headers = dataclasses.field(repr=False)
-    subprotocols: tuple[str, ...] = dataclasses.field(repr=False)
+    target: Target
+    headers: Headers
+    subprotocols: tuple[str, ...]
     deflate: bool
     dialect: Dialect
     model: str | None
-    secrets: tuple[str, ...] = dataclasses.field(repr=False)
+    secrets: tuple[str, ...]
 
 
 def plan_realtime(
