@@ -16,7 +16,7 @@ from aigw_proto.envelopes import (
     parse_client_message,
 )
 from aigw_proto.gateway import GatewaySettings
-from aigw_proto.gateway._admission import PreparedStep, authenticate, choose_subprotocol, prepare
+from aigw_proto.gateway._admission import PreparedStep, authenticate, prepare
 from aigw_proto.http import H1Connection, Headers
 from aigw_proto.ws import UpgradeOffer
 from support.rig import gateway_config
@@ -62,26 +62,16 @@ class TestAuthenticate:
     def test_anything_else(self, bad: UpgradeOffer) -> None:
         assert not authenticate(PROTECTED, bad)
 
+    def test_a_token_in_the_place_of_a_providers_key(self) -> None:
+        assert authenticate(PROTECTED, offer(), ["sk-own", "one"])
+        assert not authenticate(PROTECTED, offer(), ["sk-own", "One", "ö"])
+
     def test_without_authentication_anybody_may_come(self) -> None:
         assert authenticate(GatewaySettings(), offer())
 
     def test_without_tokens_nobody_may(self) -> None:
         assert not authenticate(GatewaySettings(authentication=True), offer(header(b"")))
         assert not authenticate(GatewaySettings(authentication=True, tokens=("",)), offer(header(b"")))
-
-
-@pytest.mark.parametrize(
-    ("offered", "chosen"),
-    [
-        ((), None),
-        (("a", "b"), "a"),
-        (("Cf-Aig-Authorization.x", "b"), "b"),
-        (("xi-api-key.x", "fal-api-key.y"), "xi-api-key.x"),
-        (("token", "key"), "key"),
-    ],
-)
-def test_subprotocol(offered: tuple[str, ...], chosen: str | None) -> None:
-    assert choose_subprotocol(offered) == chosen
 
 
 def created(text: str) -> UniversalCreate:
