@@ -54,18 +54,27 @@ class Process:
     def wait_until_quiet(self) -> None:
         """Wait until it has used no processor time for a while."""
         deadline = time.monotonic() + START_SECONDS
-        used, quiet = self._ticks(), 0
+        used, quiet = self.ticks(), 0
         while quiet < 5:
             assert time.monotonic() < deadline, "it never comes to rest"
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.popen.wait(0.1)
-            now = self._ticks()
+            now = self.ticks()
             quiet = quiet + 1 if now == used else 0
             used = now
 
-    def _ticks(self) -> int:
+    def ticks(self) -> int:
+        """Processor time it has used, in the kernel's units."""
         fields = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
+
+    def open_sockets(self) -> int:
+        """Sockets that it holds, of whatever kind."""
+        count = 0
+        for entry in Path(f"/proc/{self.popen.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed in the meantime
+                count += str(entry.readlink()).startswith("socket:")
+        return count
 
     def resident_bytes(self) -> int:
         """Memory of the process that is in RAM."""

@@ -1,0 +1,101 @@
+"""A peer that does not read costs little, hinders nobody, and is let go in the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.realtime_frames import BINARY, FIN, Frame, Message
+
+if TYPE_CHECKING:
+    from support.realtime_side import Side
+    from support.realtime_stage import Stage
+
+MIB = 1 << 20
+FLOOD = 200 * MIB
+PIECE = 64 * 1024
+READERS = pytest.mark.parametrize("reader", ["client", "provider"])
+
+
+class Tally:
+    """Counts the messages of a flood instead of keeping them."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.bytes = 0
+        self._begun = 0
+
+    def take(self, frame: Frame) -> None:
+        if not self._begun:
+            assert frame.payload[:8] == self.messages.to_bytes(8, "big"), f"message {self.messages} is not the next"
+        self._begun += len(frame.payload)
+        self.bytes += len(frame.payload)
+        if frame.is_final:
+            assert self._begun == PIECE, f"message {self.messages} has {self._begun} bytes"
+            self._begun = 0
+            self.messages += 1
+
+
+def flood(speaker: Side) -> None:
+    """Send 200 MiB of numbered messages. Masked with a key of zeros they are 200 MiB of the same 64 KiB."""
+    rest = bytes(PIECE - 8)
+    is_masked = speaker.frame(FIN)[1] & 0x80
+    head = bytes((FIN | BINARY, is_masked | 127)) + PIECE.to_bytes(8, "big") + (bytes(4) if is_masked else b"")
+    for number in range(FLOOD // PIECE):
+        speaker.wire.send(head + number.to_bytes(8, "big"))
+        speaker.wire.send(rest)
+
+
+@READERS
+def test_a_peer_that_stops_reading(stage: Stage, reader: str) -> None:
+    client, provider = stage.pair()
+    listener, speaker = (client, provider) if reader == "client" else (provider, client)
+    for one, other in ((client, provider), (provider, client)):  # both have their usual size by then
+        one.send(one.whole(Message(BINARY, bytes(4 * MIB))))
+        assert len(other.message().payload) == 4 * MIB
+    tally = Tally()
+    listener.consume = tally.take
+    with stage.steady(2 * MIB) as look:
+        listener.wire.set_reading(False)
+        flood(speaker)
+        stage.settle()
+        look()
+        assert speaker.wire.unsent > FLOOD * 3 // 4, "who reads all this?"
+        for number in range(100):
+            listener.say(f"I can still speak {number}")
+            assert speaker.text() == f"I can still speak {number}"
+        look()
+        listener.wire.set_reading(True)
+        listener.wait(lambda: tally.messages == FLOOD // PIECE)
+        assert tally.bytes == FLOOD
+        assert listener.is_quiet
+
+
+@READERS
+def test_a_peer_that_never_reads_again(hurried: Stage, reader: str) -> None:
+    client, provider = hurried.pair()
+    listener, speaker = (client, provider) if reader == "client" else (provider, client)
+    listener.wire.set_reading(False)
+    flood(speaker)
+    assert speaker.got_close()[0] == 1011
+    listener.wire.set_reading(True)
+    listener.consume = lambda frame: None
+    listener.wait(lambda: listener.has_ended)
+
+
+@READERS
+def test_pings_to_a_gateway_whose_pongs_are_not_read(relay: Stage, reader: str) -> None:
+    client, provider = relay.pair()
+    pinger, other = (client, provider) if reader == "client" else (provider, client)
+    ping = pinger.frame(FIN | 9, b"p" * 125) * 4000
+    with relay.steady(2 * MIB):
+        pinger.wire.set_reading(False)
+        for _ in range(100):  # 50 MiB
+            pinger.wire.send(ping)
+        relay.settle()
+        other.say("and what I say?")
+        pinger.wire.set_reading(True)
+        assert pinger.text() == "and what I say?"
+        pinger.say("arrives")
+        assert other.text() == "arrives"
