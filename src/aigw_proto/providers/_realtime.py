@@ -105,6 +105,6 @@ def _check(path: str, query: str) -> str | None:
 
 
 def _fault(path: str, problem: str, gateway_tokens: Collection[str]) -> EnvelopeFault:
-    shown = hide_tokens(path, gateway_tokens)
+    shown = "/" + hide_tokens(path, gateway_tokens)
     shown = shown if len(shown) <= _MAX_SHOWN_CHARACTERS else shown[:_MAX_SHOWN_CHARACTERS] + "..."
-    return EnvelopeFault(400, ErrorCode.INVALID_ENDPOINT, f"path '/{shown}': {problem}")
+    return EnvelopeFault(400, ErrorCode.INVALID_ENDPOINT, f"path {shown!r}: {problem}")

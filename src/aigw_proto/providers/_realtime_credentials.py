@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["Credentials", "choose_subprotocol", "forwarded_headers", "offered_secrets"]
 
 _NO_SLOTS = KeySlots()
-_PAIRS = frozenset({"token", "bearer"})
+_PAIRS = KeySlots(pairs=("token", "bearer"))
 _GATEWAY_ITEM = "cf-aig-authorization"
 _KEY_ITEMS = frozenset({_GATEWAY_ITEM, "openai-insecure-api-key", "xai-client-secret", "xi-api-key", "fal-api-key"})
-_SECRET_ITEMS = _KEY_ITEMS | {"bearer", "token"}
+_SECRET_ITEMS = _KEY_ITEMS | {*_PAIRS.pairs}
 _KEY_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key", "xi-api-key"})
 _KEY_PARAMETERS = frozenset({"key", "api_key", "api-key", "apikey", "access_token", "token", "authorization"})
 _KEY = re.compile(r"[\x21-\x7e]+")
 
-_HOP_BY_HOP = frozenset(
+_NOT_FORWARDED = frozenset(
     {
         # RFC 9110 section 7.6.1: about one connection, and this is another
         "connection",
@@ -91,18 +91,19 @@ class Credentials:
         """Take the items of a query; those that carry a gateway token in the place of a key are left out."""
         slots = self._slots.parameters
         for pair in query:
-            name, value = parameter_name(pair).lower(), parameter_value(pair)
-            secret = bare_secret(value)
+            name, values = parameter_name(pair).lower(), _values(pair)
             if name in slots:
-                if self._is_token(secret) or self._is_token(value):
+                if any(self._is_token(value) for value in values):
                     continue
-                self.has_key = self.has_key or bool(secret)
+                self.has_key = self.has_key or bool(values[0])
             if name in slots or name in _KEY_PARAMETERS:
-                self.secrets += [secret, pair.partition("=")[2]]
+                self.secrets += values
             self.query.append(pair)
 
-    def take_subprotocols(self, subprotocols: Iterable[str]) -> str | None:
+    def take_subprotocols(self, subprotocols: Sequence[str]) -> str | None:
         """Take subprotocol items, and make headers of those that are for the gateway. A string says what is wrong."""
+        named = [text.partition(".") for text in subprotocols]
+        self.secrets += [value for name, _, value in named if name.lower() in _KEY_ITEMS]
         for item in _items(self._slots, subprotocols):
             if item.key is None:
                 if item.name not in _KEY_ITEMS and not self._is_token(item.texts[0]):
@@ -150,7 +151,7 @@ def forwarded_headers(headers: Headers) -> list[tuple[str, str]]:
     return [
         (name, value)
         for name, value in fields
-        if name not in _HOP_BY_HOP and name not in listed and not name.startswith(_PREFIXES)
+        if name not in _NOT_FORWARDED and name not in listed and not name.startswith(_PREFIXES)
     ]
 
 
@@ -166,11 +167,9 @@ def offered_secrets(provider: Provider, *, rest: str, headers: Headers, subproto
         for name, value in headers
         if name.decode("latin-1").lower() in provider.key_headers
     ]
-    found += [
-        bare_secret(parameter_value(pair))
-        for pair in rest.partition("?")[2].split("&")
-        if parameter_name(pair).lower() in slots.parameters
-    ]
+    for pair in rest.partition("?")[2].split("&"):
+        if parameter_name(pair).lower() in slots.parameters:
+            found += _values(pair)
     for item in _items(slots, subprotocols):
         if item.key is not None:
             found += [item.key, urllib.parse.unquote(item.key)]
@@ -186,17 +185,19 @@ def choose_subprotocol(offered: Sequence[str], selected_upstream: str | None) ->
     """
     if selected_upstream is not None and selected_upstream in offered:
         return selected_upstream
-    harmless = [item.texts[0] for item in _items(KeySlots(pairs=tuple(_PAIRS)), offered) if not _holds_secret(item)]
-    plain = [item for item in harmless if "." not in item]
+    firsts = [item.texts[0] for item in _items(_PAIRS, offered)]
+    plain = [text for text in firsts if "." not in text]
+    harmless = [text for text in firsts if text.partition(".")[0].lower() not in _SECRET_ITEMS]
     return next(iter([*plain, *harmless, *offered]), None)
-
-
-def _holds_secret(item: _Item) -> bool:
-    return item.key is None and item.name in _SECRET_ITEMS and "." in item.texts[0]
 
 
 def _slots(provider: Provider) -> KeySlots:
     return provider.realtime.keys if provider.realtime is not None else _NO_SLOTS
+
+
+def _values(pair: str) -> list[str]:
+    """Return the spellings of a key in a query's item: decoded and without scheme, then as written."""
+    return [bare_secret(parameter_value(pair)), pair.partition("=")[2]]
 
 
 def _items(slots: KeySlots, subprotocols: Iterable[str]) -> list[_Item]:

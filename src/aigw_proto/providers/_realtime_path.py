@@ -74,21 +74,22 @@ def find_parameter(query: list[str], name: str) -> str | None:
 
 
 def _plain(provider: Provider, site: RealtimeSite, path: str, query: list[str], account: str) -> Place | str:
-    if not path:
-        bare = fill_account(dataclasses.replace(site.base, path=site.bare), account)
+    base, dialect = site.base, site.dialect
+    if site.other is not None and path.startswith("v1/agent/"):  # RealtimeRule.DEEPGRAM
+        base = site.other
+    if provider.path_rule is PathRule.VERSIONED:
+        path = without_version(base.path, path)
+    if path:
+        full = f"{base.path}/{path}"
+    else:
+        bare = fill_account(dataclasses.replace(base, path=site.bare), account)
         if isinstance(bare, str):
             return bare
         full = bare.path
-    else:
-        tail = without_version(site.base.path, path) if provider.path_rule is PathRule.VERSIONED else path
-        full = f"{site.base.path}/{tail}"
-    base, dialect = site.base, site.dialect
     if site.rule is RealtimeRule.GOOGLE:
         query = _with_google_key(query)
     elif site.rule is RealtimeRule.OPENAI:
         dialect = _openai_dialect(full, dialect)
-    elif site.other is not None and path.startswith("v1/agent/"):  # RealtimeRule.DEEPGRAM
-        base = site.other
     return Place(base, full, query, dialect, _model(query))
 
 
@@ -100,15 +101,16 @@ def _openai_dialect(path: str, usual: Dialect) -> Dialect:
 
 
 def _with_google_key(query: list[str]) -> list[str]:
-    """Call `api_key` what Google calls it; one that stands beside `key` is too much."""
-    has_key = any(parameter_name(pair) == "key" for pair in query)
+    """Call `api_key` what Google calls it, unless there is a `key` with a value as well."""
+    if find_parameter(query, "api_key") is None or find_parameter(query, "key") is not None:
+        return [pair for pair in query if parameter_name(pair) != "api_key"]
     renamed: list[str] = []
     for pair in query:
-        if parameter_name(pair) == "api_key":
-            if has_key:
-                continue
-            pair = "key=" + pair.partition("=")[2]
-        renamed.append(pair)
+        name = parameter_name(pair)
+        if name == "api_key":
+            renamed.append("key=" + pair.partition("=")[2])
+        elif name != "key":
+            renamed.append(pair)
     return renamed
 
 
