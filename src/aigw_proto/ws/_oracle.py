@@ -5,7 +5,8 @@ same as ever. Differential tests hold both implementations against each other, a
 the other.
 
 wsproto is stricter or laxer than our codec in places that the differential tests list. Here inflation is not bounded,
-nor are pending pongs, fragments and the length of a frame, and mask keys come from the system.
+nor are pending pongs, fragments and the length of a frame, pieces for a relay are as small as the reads, and mask keys
+come from the system.
 """
 
 from __future__ import annotations

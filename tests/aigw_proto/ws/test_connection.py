@@ -288,6 +288,169 @@ def test_end_of_the_stream_without_a_close(role: Role, tail: bytes) -> None:
     assert connection.data_to_send() == []
 
 
+# A relay answers a Close itself
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize(("payload", "code", "reason"), [(b"", 1005, ""), (b"\x0f\xa0bye", 4000, "bye")])
+def test_a_relay_may_send_until_it_answers_the_peers_close(
+    role: Role, implementation: type[WSConnection], payload: bytes, code: int, reason: str
+) -> None:
+    masked = role is Role.SERVER
+    connection = new_connection(role, implementation=implementation, delivery=Delivery.RELAY)
+    connection.send_piece(Opcode.TEXT, b"be", finished=False)
+    wire = frame(0x81, b"last", masked=masked) + frame(0x88, payload, masked=masked)
+    events = run_machine(connection, [wire + frame(0x81, b"after", masked=masked), b"\xff\xff"])
+    assert events == [MessagePiece(Opcode.TEXT, b"last", True, True), CloseReceived(code, reason)]
+    assert connection.state is ConnectionState.ANSWERING
+    assert sent(connection) == [(0x01, b"be")], "no answer by itself"
+    within = [connection.sending_message]
+    connection.send_piece(Opcode.TEXT, b"gun", finished=True)
+    within.append(connection.sending_message)
+    assert within == [True, False]
+    connection.send_binary(b"more")
+    connection.send_ping(b"?")
+    connection.send_close(4001, "far side", now=3)
+    assert sent(connection) == [(0x80, b"gun"), (0x82, b"more"), (0x89, b"?"), (0x88, b"\x0f\xa1far side")]
+    if role is Role.CLIENT:
+        assert connection.next_event() is Signal.NEED_DATA, "the server ends the stream"
+        connection.receive_eof(4)
+    assert pull(connection) == [Closed(code, reason, True)]
+    assert connection.next_timeout() is None
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_relay_that_closed_first_hears_of_the_peers_close_as_well(role: Role) -> None:
+    connection = in_state(ConnectionState.CLOSING, role=role, delivery=Delivery.RELAY)
+    masked = role is Role.SERVER
+    closes = frame(0x82, b"late", masked=masked) + frame(0x88, b"\x03\xe9", masked=masked)
+    events = run_machine(connection, [closes])
+    assert events[:2] == [MessagePiece(Opcode.BINARY, b"late", True, True), CloseReceived(1001, "")]
+    if role is Role.CLIENT:
+        assert connection.state is ConnectionState.ENDING
+        assert connection.next_timeout() == 10, "the deadline of our Close goes on"
+        events += run_machine(connection, [], eof=True)
+    assert events[2:] == [Closed(1001, "", True)]
+    assert sent(connection) == []
+
+
+@pytest.mark.parametrize("delivery", [Delivery.MESSAGES, Delivery.PIECES])
+def test_who_is_no_relay_never_hears_of_a_close_before_the_end(delivery: Delivery) -> None:
+    for closing in (False, True):
+        connection = new_connection(delivery=delivery)
+        if closing:
+            connection.send_close(1001, now=0)
+        assert run_machine(connection, [frame(0x88, b"\x03\xe8")]) == [Closed(1000, "", True)]
+
+
+def test_a_close_between_the_fragments_of_a_message() -> None:
+    wire = frame(0x02, b"be") + frame(0x88, b"\x03\xe8") + frame(0x80, b"gun")
+    for chunks in chunkings(wire):
+        connection = new_connection(delivery=Delivery.RELAY)
+        assert run_machine(connection, chunks) == [
+            MessagePiece(Opcode.BINARY, b"be", True, False),
+            CloseReceived(1000, ""),
+        ]
+        connection.send_piece(Opcode.TEXT, b"be", finished=False)
+        connection.send_close(1000)
+        assert sent(connection) == [(0x01, b"be"), (0x88, b"\x03\xe8")]
+        assert pull(connection) == [Closed(1000, "", True)]
+
+
+@pytest.mark.parametrize(
+    ("role", "state", "expected"),
+    [
+        (Role.CLIENT, ConnectionState.OPEN, [Closed(1006, "", False)]),
+        (Role.CLIENT, ConnectionState.CLOSING, [Closed(1006, "", False)]),
+        (Role.CLIENT, ConnectionState.ANSWERING, [Closed(1005, "", False)]),
+        (Role.CLIENT, ConnectionState.ENDING, [Closed(1005, "", True)]),
+        (Role.CLIENT, ConnectionState.CLOSED, []),
+        (Role.CLIENT, ConnectionState.FAILED, []),
+        (Role.SERVER, ConnectionState.OPEN, [Closed(1006, "", False)]),
+        (Role.SERVER, ConnectionState.CLOSING, [Closed(1006, "", False)]),
+        (Role.SERVER, ConnectionState.ANSWERING, [Closed(1005, "", False)]),
+        (Role.SERVER, ConnectionState.CLOSED, []),
+        (Role.SERVER, ConnectionState.FAILED, []),
+    ],
+)
+def test_the_stream_of_a_relay_may_end_at_any_time(
+    role: Role, state: ConnectionState, expected: list[WebSocketEvent]
+) -> None:
+    connection = in_state(state, role=role, delivery=Delivery.RELAY)
+    connection.receive_eof(1)
+    connection.receive_eof(1)
+    assert pull(connection) == expected
+    assert connection.next_timeout() is None
+    assert connection.data_to_send() == []
+
+
+def test_what_a_relay_gathered_goes_with_the_stream() -> None:
+    connection = new_connection(delivery=Delivery.RELAY)
+    assert run_machine(connection, [frame(0x82, b"never whole")[:-1]], eof=True) == [Closed(1006, "", False)]
+
+
+def test_the_end_behind_a_close_waits_for_who_pulls() -> None:
+    connection = new_connection(delivery=Delivery.RELAY)
+    connection.receive_data(frame(0x88, b"\x03\xe8"), 0)
+    connection.receive_eof(0)
+    assert connection.next_event() == CloseReceived(1000, "")
+    assert connection.state is ConnectionState.ANSWERING
+    assert pull(connection) == [Closed(1000, "", False)]
+
+
+def test_a_relay_may_fail_while_it_owes_a_close() -> None:
+    connection = in_state(ConnectionState.ANSWERING, role=Role.SERVER)
+    connection.fail(1011, "lost")
+    assert sent(connection) == [(0x88, b"\x03\xf3lost")]
+    assert pull(connection) == [Failed(1011, "lost")]
+
+
+def test_a_bad_answer_changes_nothing() -> None:
+    connection = in_state(ConnectionState.ANSWERING)
+    for misuse in MISUSES:
+        with pytest.raises(LocalProtocolError):
+            misuse(connection)
+    assert connection.state is ConnectionState.ANSWERING
+    assert connection.data_to_send() == []
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_close_that_nobody_answers(role: Role) -> None:
+    connection = new_connection(role, delivery=Delivery.RELAY)
+    connection.receive_data(frame(0x88, masked=role is Role.SERVER), 5)
+    assert pull(connection) == [CloseReceived(1005, "")]
+    assert connection.next_timeout() == 5, "due at once, to learn the time"
+    connection.handle_timeout(7)
+    assert connection.next_timeout() == 17
+    connection.receive_data(b"ignored", 16)
+    connection.set_reading(False, 16)
+    connection.set_reading(True, 16)
+    connection.handle_timeout(16.9)
+    assert connection.data_to_send() == [], "no ping to who sends no more"
+    connection.handle_timeout(17)
+    assert pull(connection) == [Failed(1006, "the peer's Close was not answered")]
+    assert connection.data_to_send() == []
+    assert connection.next_timeout() is None
+
+
+def test_an_answer_does_not_prolong_the_deadline() -> None:
+    connection = in_state(ConnectionState.ANSWERING)
+    connection.handle_timeout(2)
+    connection.send_close(1000, now=9)
+    assert connection.next_timeout() == 12
+    connection.handle_timeout(12)
+    assert pull(connection) == [Closed(1005, "", True)]
+    early = in_state(ConnectionState.ANSWERING)
+    early.send_close(1000, now=9)
+    assert early.next_timeout() == 19, "the first time that became known"
+    timeless = in_state(ConnectionState.ANSWERING)
+    timeless.send_close(1000)
+    assert timeless.next_timeout() == 0
+    timeless.handle_timeout(4)
+    assert timeless.next_timeout() == 14
+
+
 # Misuse
 
 
@@ -463,6 +626,14 @@ def test_an_endless_frame_costs_no_memory(delivery: Delivery) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1 << 20
+
+
+def test_endless_empty_fragments_are_one_event_each_for_a_relay() -> None:
+    connection = new_connection(delivery=Delivery.RELAY, limits=WebSocketLimits(max_fragments=1000))
+    connection.receive_data(frame(0x01) + frame(0x00) * 2000, 0)
+    for index in range(1000):
+        assert connection.next_event() == MessagePiece(Opcode.TEXT, b"", index == 0, False)
+    assert pull(connection) == [Failed(1009, "message has more than 1000 fragments")]
 
 
 def test_a_flood_of_pings_that_nobody_answers_costs_no_memory() -> None:

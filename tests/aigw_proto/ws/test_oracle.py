@@ -23,6 +23,7 @@ from aigw_proto.testing import ConnectionPair, chunkings, run_machine
 from aigw_proto.ws import (
     BinaryMessage,
     Closed,
+    CloseReceived,
     DeflateParameters,
     Delivery,
     Failed,
@@ -196,6 +197,25 @@ def test_oracle_in_pieces() -> None:
         events = run_machine(new(OracleConnection, Role.SERVER, delivery=Delivery.PIECES), chunks)
         assert b"".join(event.data for event in events if isinstance(event, MessagePiece)) == "té".encode() + b"\xff"
         assert all(isinstance(event, MessagePiece) and event.started for event in events[-2:])
+
+
+def test_oracle_as_a_relay() -> None:
+    wire = frame(0x01) + frame(0x00, b"t\xc3") + frame(0x00) + frame(0x80, b"\xa9") + frame(0x82) + frame(0x88)
+    for implementation in (WSConnection, OracleConnection):
+        connection = new(implementation, Role.SERVER, delivery=Delivery.RELAY)
+        events = run_machine(connection, [wire])
+        pieces = [event for event in events if isinstance(event, MessagePiece)]
+        assert b"".join(piece.data for piece in pieces) == "té".encode()
+        assert [piece.started for piece in pieces] == [True, False, False, False, True]
+        assert [piece.finished for piece in pieces] == [False, False, False, True, True]
+        assert events[5:] == [CloseReceived(1005, "")]
+        within = [connection.sending_message]
+        connection.send_piece(Opcode.TEXT, b"x", finished=False)
+        within.append(connection.sending_message)
+        assert within == [False, True]
+        connection.send_close(1001)
+        assert parse(b"".join(connection.data_to_send())) == [(0x01, b"x"), (0x88, b"\x03\xe9")]
+        assert connection.next_event() == Closed(1005, "", True)
 
 
 def test_oracle_limits_messages() -> None:

@@ -127,6 +127,18 @@ def test_a_piece_that_inflates_to_many_is_given_before_the_next_frame() -> None:
     assert [type(event) for event in received] == [MessagePiece, MessagePiece, MessagePiece, Ping]
 
 
+@pytest.mark.parametrize("delivery", [Delivery.PIECES, Delivery.RELAY])
+def test_a_fragment_that_inflates_to_full_pieces_leaves_no_empty_one(delivery: Delivery) -> None:
+    deflater = Deflater(window_bits=15, no_context_takeover=False)
+    wire = frame(0x42, deflater.compress(bytes(4000), finished=False)) + frame(0x89)
+    receiver = new_receiver(delivery, deflate=True, limits=WebSocketLimits(piece_bytes=2000))
+    assert receive(receiver, wire) == [
+        MessagePiece(Opcode.BINARY, bytes(2000), True, False),
+        MessagePiece(Opcode.BINARY, bytes(2000), False, False),
+        Ping(b""),
+    ]
+
+
 def test_discarding_lets_go_of_all() -> None:
     receiver = new_receiver(Delivery.MESSAGES)
     receiver.feed(WIRE)
