@@ -1,0 +1,508 @@
+"""Realtime sessions, input by input and effect by effect: relaying, closing from either side, the gateway's endings.
+
+Opening and refusing are in `test_realtime_opening.py`, back-pressure is in `test_leg.py`, records are in
+`test_ledger.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aigw_proto._effects import Drained, Log
+from aigw_proto._errors import CloseCode
+from aigw_proto._inputs import BytesReceived, BytesSent, ShutdownRequested
+from aigw_proto.gateway import _realtime
+from aigw_proto.gateway._state import REALTIME_TRANSITIONS, RealtimeState, RealtimeTrigger
+from support.frames import frame
+from support.relays import (
+    BINARY,
+    CLIENT,
+    PING,
+    PONG,
+    PROVIDER,
+    TEXT,
+    Relay,
+    close,
+    cut,
+    finished,
+    flushed,
+    realtime_config,
+    refused,
+    session,
+    told,
+    upgrade,
+)
+
+OTHER = {CLIENT: PROVIDER, PROVIDER: CLIENT}
+NAME = {CLIENT: "client", PROVIDER: "provider"}
+SIDES = pytest.mark.parametrize("side", [CLIENT, PROVIDER], ids=["client", "provider"])
+
+
+def says(play: Relay, side: Any, *frames: tuple[int, bytes]) -> None:
+    """Let one side send frames in one piece."""
+    data = b"".join(frame(head, payload, masked=side == CLIENT) for head, payload in frames)
+    play.feed(BytesReceived(side, data))
+
+
+class TestRelaying:
+    @SIDES
+    @pytest.mark.parametrize(
+        ("frames", "lines"),
+        [
+            ([(TEXT, "{\"n\":1.10,\"t\":\"日本\\u65e5\"}".encode())], ['text {"n":1.10,"t":"日本\\u65e5"}']),
+            ([(BINARY, b"\x00\xff")], ["binary \x00\\xff"]),
+            ([(TEXT, b"")], ["text"]),
+            ([(BINARY, b"")], ["binary"]),
+            ([(0x01, b"a"), (0x00, b"b"), (0x80, b"c")], ["text… a", "more… b", "more c"]),
+            ([(0x02, b""), (0x00, b""), (0x80, b"")], ["binary…", "more…", "more"]),
+            ([(TEXT, b"\xff\xfe")], ["text \\xff\\xfe"]),
+            ([(TEXT, b"1"), (BINARY, b"2"), (TEXT, b"3")], ["text 1", "binary 2", "text 3"]),
+        ],
+    )
+    def test_what_is_sent_arrives(self, side: Any, frames: list[tuple[int, bytes]], lines: list[str]) -> None:
+        with Relay().opened() as play:
+            says(play, side, *frames)
+            play.expect(told(OTHER[side], *lines))
+
+    @SIDES
+    def test_control_frames_stay_on_their_side(self, side: Any) -> None:
+        with Relay().opened() as play:
+            says(play, side, (0x01, b"a"), (PING, b"p"), (PONG, b"x"), (0x80, b"b"))
+            play.expect(told(OTHER[side], "text… a"), told(side, "pong p"))
+            play.expect(told(OTHER[side], "more b"))
+
+    def test_a_message_in_parts(self) -> None:
+        """What is there of a long frame goes on as a fragment; the rest follows."""
+        whole = bytes(range(256)) * 512
+        data = frame(BINARY, whole, masked=False)
+        with Relay().opened() as play:
+            play.from_provider(data[:40_000])
+            first = play.sent(CLIENT)
+            play.from_provider(data[40_000:])
+            assert first[0] == 0x02
+            pieces = first + play.sent(CLIENT)
+            position, payload, heads = 0, b"", []
+            while position < len(pieces):
+                head, form = pieces[position], pieces[position + 1]
+                size = {126: 2, 127: 8}.get(form, 0)
+                length = int.from_bytes(pieces[position + 2 : position + 2 + size], "big") if size else form
+                start = position + 2 + size
+                heads.append(head)
+                payload += pieces[start : start + length]
+                position = start + length
+            assert payload == whole
+            assert heads[0] == 0x02
+            assert heads[-1] == 0x80
+            assert set(heads[1:-1]) <= {0x00}
+
+    def test_a_flood_leaves_room_for_others(self) -> None:
+        """One read full of tiny frames takes several turns."""
+        tiny = frame(TEXT, b"x", masked=False) * 1000
+        with Relay().opened() as play:
+            play.checked.handle(BytesReceived(PROVIDER, tiny), play.now)
+            effects = 0
+            while play.checked.poll() is not None:
+                effects += 1
+            assert play.checked.next_timeout() == play.now
+            turns = 0
+            sent = 0
+            while play.checked.next_timeout() == play.now:
+                play.checked.handle_timeout(play.now)
+                turns += 1
+                while (effect := play.checked.poll()) is not None:
+                    sent += sum(map(len, getattr(effect, "chunks", [])))
+            assert turns >= 1
+            assert sent > 0
+
+
+class TestClosing:
+    @SIDES
+    @pytest.mark.parametrize(
+        ("payload", "line"),
+        [
+            (close(1000), "close 1000"),
+            (close(1001, "going"), "close 1001 going"),
+            (close(1008, "policy"), "close 1008 policy"),
+            (close(1011), "close 1011"),
+            (close(3000), "close 3000"),
+            (close(4007, "bye"), "close 4007 bye"),
+            (close(), "close"),
+        ],
+    )
+    def test_goes_through_and_the_answer_comes_back(self, side: Any, payload: bytes, line: str) -> None:
+        other = OTHER[side]
+        with Relay().opened() as play:
+            says(play, side, (TEXT, b"last"), (0x88, payload))
+            play.expect(told(other, "text last", line))
+            says(play, other, (TEXT, b"mine"), (0x88, close(4999, "and you")))
+            play.expect(told(side, "text mine", "close 4999 and you"))
+            if side == CLIENT:  # a server ends its stream, a client awaits that
+                play.expect(flushed(CLIENT))
+                play.ends(PROVIDER).expect(flushed(PROVIDER))
+            else:
+                play.expect(flushed(CLIENT))
+                play.ends(PROVIDER).expect(flushed(PROVIDER))
+            code = int.from_bytes(payload[:2], "big") if payload else 1005
+            reason = payload[2:].decode()
+            first, second = ("client", "provider") if side == CLIENT else ("provider", "client")
+            play.expect(
+                session(
+                    closed_by=first,
+                    error=None,
+                    **{
+                        f"{first}_close": code,
+                        f"{first}_reason": reason,
+                        f"{second}_close": 4999,
+                        f"{second}_reason": "and you",
+                        f"sent_to_{first}": 4999,
+                        f"sent_to_{second}": code,
+                    },
+                )
+            )
+            play.checked.finish()
+
+    def test_an_answer_without_status(self) -> None:
+        with Relay().opened() as play:
+            play.client_says(0x88, close(1000)).expect(told(PROVIDER, "close 1000"))
+            play.provider_says(0x88).expect(told(CLIENT, "close"), flushed(CLIENT))
+            play.ends(PROVIDER).expect(flushed(PROVIDER), session(provider_close=1005, sent_to_client=1005))
+
+    def test_both_at_once(self) -> None:
+        with Relay().opened() as play:
+            play.client_says(0x88, close(4001)).expect(told(PROVIDER, "close 4001"))
+            play.provider_says(0x88, close(4002)).expect(told(CLIENT, "close 4002"), flushed(CLIENT))
+            play.ends(PROVIDER).expect(flushed(PROVIDER), session(client_close=4001, provider_close=4002))
+
+    @SIDES
+    def test_in_the_middle_of_a_message(self, side: Any) -> None:
+        with Relay().opened() as play:
+            says(play, side, (0x01, b"half"), (0x88, close(1000)))
+            play.expect(told(OTHER[side], "text… half", "close 1000"))
+            play.ignored.clear()
+            says(play, OTHER[side], (0x88, close(1000)))
+            play.expect(told(side, "close 1000"), flushed(CLIENT))
+            play.ends(PROVIDER).expect(flushed(PROVIDER), session())
+
+    @SIDES
+    def test_secrets_stay_out_of_reasons(self, side: Any) -> None:
+        with Relay().opened("/v1/acc/default/openai?model=m", "Authorization: Bearer sk-secret-key-1") as play:
+            says(play, side, (0x88, close(4000, "bad key sk-secret-key-1")))
+            play.expect(told(OTHER[side], "close 4000 bad key [token]"))
+            says(play, OTHER[side], (0x88, close(4000)))
+            play.expect(told(side, "close 4000"), flushed(CLIENT))
+            reasons = {f"{NAME[side]}_reason": "bad key [token]"}
+            play.ends(PROVIDER).expect(flushed(PROVIDER), session(**reasons))
+
+    @SIDES
+    @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000])
+    def test_an_illegal_code(self, side: Any, code: int) -> None:
+        other = OTHER[side]
+        with Relay().opened() as play:
+            says(play, side, (0x88, close(code)))
+            reason = f"the {NAME[side]}'s connection failed: close code {code} is not allowed in a frame"
+            play.expect(told(other, f"close 1011 {reason}"), any_order=True)
+            assert play.take(Log).message == "realtime connection failed"
+            play.expect(told(side, f"close 1002 close code {code} is not allowed in a frame"), finished(side))
+            says(play, other, (0x88, close(1011)))
+            if other == CLIENT:
+                play.expect(flushed(CLIENT))
+            play.ends(side).expect(flushed(side))
+            if other == PROVIDER:
+                play.ends(PROVIDER).expect(flushed(PROVIDER))
+            play.expect(session(closed_by="gateway", **{f"sent_to_{NAME[side]}": 1002, f"sent_to_{NAME[other]}": 1011}))
+
+    @SIDES
+    @pytest.mark.parametrize("clean", [True, False])
+    def test_a_lost_connection(self, side: Any, clean: bool) -> None:
+        other = OTHER[side]
+        with Relay().opened() as play:
+            says(play, side, (TEXT, b"x"))
+            play.expect(told(other, "text x"))
+            play.ends(side, clean=clean)
+            play.expect(told(other, f"close 1011 the {NAME[side]}'s connection was lost"))
+            play.expect(flushed(side) if clean else cut(side))
+            says(play, other, (TEXT, b"nobody hears it"), (0x88, close(1011)))
+            if other == CLIENT:
+                play.expect(flushed(CLIENT))
+            else:
+                play.ends(PROVIDER).expect(flushed(PROVIDER))
+            play.expect(
+                session(
+                    closed_by=NAME[side], error="the connection was lost", **{f"{NAME[side]}_close": 1006}
+                )
+            )
+
+    def test_lost_while_the_answer_to_a_close_is_awaited(self) -> None:
+        with Relay().opened() as play:
+            play.client_says(0x88, close(4007, "bye")).expect(told(PROVIDER, "close 4007 bye"))
+            play.ends(PROVIDER).expect(told(CLIENT, "close 4007"), any_order=True)
+            play.expect(flushed(PROVIDER), flushed(CLIENT), session(closed_by="client"), any_order=True)
+
+    def test_who_closes_and_leaves(self) -> None:
+        """A client that ends its stream right behind its Close has said what it had to say."""
+        with Relay().opened() as play:
+            play.client_says(0x88, close(4007)).expect(told(PROVIDER, "close 4007"))
+            play.ends(CLIENT, clean=False).expect(cut(CLIENT))
+            play.provider_says(0x88, close(4007)).expect()
+            play.ends(PROVIDER).expect(
+                flushed(PROVIDER), session(closed_by="client", client_close=4007, provider_close=4007)
+            )
+
+    def test_nobody_answers_a_close(self) -> None:
+        """Whoever closed is answered after half of the deadline, the other side is cut at its end."""
+        with Relay().opened() as play:
+            play.client_says(0x88, close(4007)).expect(told(PROVIDER, "close 4007"))
+            play.wait(4.9).expect()
+            play.wait(0.2).expect(told(CLIENT, "close 4007"), flushed(CLIENT))
+            play.wait(4.8).expect()
+            play.wait(0.2)
+            assert play.take(Log).details["reason"] == "no Close in answer to ours"
+            play.expect(cut(PROVIDER), session(closed_by="client", client_close=4007, provider_close=1006))
+            play.checked.finish()
+
+    def test_a_provider_that_does_not_end_its_stream(self) -> None:
+        with Relay().opened() as play:
+            play.client_says(0x88, close(1000)).expect(told(PROVIDER, "close 1000"))
+            play.provider_says(0x88, close(1000)).expect(told(CLIENT, "close 1000"), flushed(CLIENT))
+            play.wait(11.0).expect(flushed(PROVIDER), session(closed_by="client"))
+
+    @SIDES
+    def test_a_broken_rule(self, side: Any) -> None:
+        """One side's fault is told to it as what it is, and to the other as a failure of its peer."""
+        other = OTHER[side]
+        with Relay().opened() as play:
+            says(play, side, (TEXT, b"good"), (0x83, b"bad"))
+            play.expect(
+                told(other, "text good", f"close 1011 the {NAME[side]}'s connection failed: opcode 0x3 is reserved"),
+                any_order=True,
+            )
+            assert play.take(Log).details["side"] == NAME[side]
+            play.expect(told(side, "close 1002 opcode 0x3 is reserved"), finished(side))
+            play.wait(2.1).expect(flushed(side))
+            play.wait(10.0)
+            play.take(Log)
+            play.expect(cut(other), session(closed_by="gateway", error=f"{NAME[side]}: opcode 0x3 is reserved"))
+
+
+class TestKeepAlive:
+    @SIDES
+    def test_a_dead_side(self, side: Any) -> None:
+        with Relay().opened() as play:
+            play.wait(29.0).expect()
+            says(play, OTHER[side], (PONG, b""))  # any octet is life
+            play.expect()
+            play.wait(1.5).expect(told(side, "ping"))
+            play.wait(28.5)
+            play.expect(told(OTHER[side], "ping"))
+            play.wait(1.4)
+            assert play.take(Log).details["reason"] == "no sign of life after a ping"
+            reason = f"the {NAME[side]}'s connection failed: no sign of life after a ping"
+            play.expect(told(OTHER[side], f"close 1011 {reason}"), cut(side))
+            says(play, OTHER[side], (0x88, close(1011)))
+            if OTHER[side] == CLIENT:
+                play.expect(flushed(CLIENT))
+            else:
+                play.ends(PROVIDER).expect(flushed(PROVIDER))
+            play.expect(session(closed_by=NAME[side], **{f"{NAME[side]}_close": 1006}))
+
+    def test_can_be_switched_off(self) -> None:
+        config = realtime_config()
+        config.websocket.ping_interval_seconds = None
+        try:
+            with Relay(config).opened() as play:
+                play.wait(1000.0).expect()
+        finally:
+            config.websocket.ping_interval_seconds = 30.0
+
+
+FAREWELL = '{"type":"error"'
+
+
+class TestTheGatewaysEndings:
+    def ended(self, play: Relay, code: int, reason: str, **fields: object) -> None:
+        """Expect the dialect's error and a Close to the client, the same Close to the provider, and the end of both."""
+        data = play.sent(CLIENT)
+        assert FAREWELL.encode() in data
+        assert reason.encode() in data
+        assert data.endswith(close(code, reason))
+        play.expect(told(PROVIDER, f"close {code} {reason}"))
+        play.client_says(0x88, close(code)).expect(flushed(CLIENT))
+        play.provider_says(0x88, close(code)).ends(PROVIDER)
+        play.expect(flushed(PROVIDER), session(closed_by="gateway", error=reason, **fields))
+        play.checked.finish()
+
+    def test_idle(self) -> None:
+        with Relay(realtime_idle_timeout_seconds=20.0).opened() as play:
+            play.wait(15.0).expect()
+            play.client_says(TEXT, b"x").expect(told(PROVIDER, "text x"))
+            play.wait(15.0).expect()
+            play.client_says(PING, b"").expect(told(CLIENT, "pong"))  # no message
+            play.wait(5.1)
+            self.ended(play, 1001, "no message for 20 s")
+
+    def test_too_long(self) -> None:
+        with Relay(realtime_session_timeout_seconds=25.0, realtime_idle_timeout_seconds=None).opened() as play:
+            play.wait(24.0).expect()
+            play.client_says(TEXT, b"x").expect(told(PROVIDER, "text x"))
+            play.wait(1.1)
+            self.ended(play, 1001, "a session may last 25 s")
+
+    def test_without_limits(self) -> None:
+        config = realtime_config(
+            limits={"realtime_session_timeout_seconds": None, "realtime_idle_timeout_seconds": None}
+        )
+        with Relay(config).opened() as play:
+            for _ in range(100):
+                play.wait(29.0).expect()
+                play.client_says(PONG).provider_says(PONG).expect()
+
+    @SIDES
+    def test_a_message_that_is_too_large(self, side: Any) -> None:
+        with Relay(realtime_max_message_bytes=5).opened() as play:
+            says(play, side, (TEXT, b"12345"), (0x01, b"1234"))
+            play.expect(told(OTHER[side], "text 12345", "text… 1234"))
+            says(play, side, (0x00, b"56"), (0x80, b"789"))
+            reason = f"a message of the {NAME[side]} is larger than 5 bytes"
+            if side == PROVIDER:  # within a message there is no room for another
+                play.expect(told(CLIENT, f"close 1009 {reason}"), told(PROVIDER, f"close 1009 {reason}"))
+                play.client_says(0x88, close(1009)).expect(flushed(CLIENT))
+                play.ends(PROVIDER).expect(flushed(PROVIDER), session(closed_by="gateway", error=reason))
+            else:
+                self.ended(play, 1009, reason)
+
+    def test_the_grace_of_a_shutdown(self) -> None:
+        with Relay().opened() as play:
+            play.feed(ShutdownRequested(5.0)).expect()
+            play.client_says(TEXT, b"x").expect(told(PROVIDER, "text x"))
+            play.wait(5.1)
+            data = play.sent(CLIENT)
+            assert FAREWELL.encode() in data
+            assert data.endswith(close(1001, "the gateway is shutting down"))
+            play.expect(told(PROVIDER, "close 1001 the gateway is shutting down"))
+            play.client_says(0x88, close(1001)).expect(flushed(CLIENT))
+            play.provider_says(0x88, close(1001)).ends(PROVIDER)
+            play.expect(flushed(PROVIDER), session(closed_by="gateway"), Drained())
+
+    def test_a_session_that_ends_within_the_grace(self) -> None:
+        with Relay().opened() as play:
+            play.feed(ShutdownRequested(5.0)).expect()
+            play.client_says(0x88, close(1000)).expect(told(PROVIDER, "close 1000"))
+            play.provider_says(0x88, close(1000)).expect(told(CLIENT, "close 1000"), flushed(CLIENT))
+            play.ends(PROVIDER).expect(flushed(PROVIDER), session(closed_by="client"), Drained())
+
+    def test_a_shutdown_while_the_provider_is_reached(self) -> None:
+        with Relay().connecting() as play:
+            play.feed(ShutdownRequested(5.0))
+            play.expect(refused(503, "shutting down"), cut(PROVIDER), finished(CLIENT))
+            play.ends(CLIENT).expect(flushed(CLIENT), session(status=503, closed_by="gateway"), Drained())
+
+    def test_no_new_session_while_draining(self) -> None:
+        with Relay() as play:
+            play.arrived()
+            play.feed(ShutdownRequested(5.0)).expect(flushed(CLIENT), Drained())
+
+    def test_an_ending_while_a_side_closes_changes_nothing(self) -> None:
+        with Relay().opened() as play:
+            play.client_says(0x88, close(4007)).expect(told(PROVIDER, "close 4007"))
+            play.feed(ShutdownRequested(0.0)).expect()
+            play.provider_says(0x88, close(4007)).expect(told(CLIENT, "close 4007"), flushed(CLIENT))
+            play.ends(PROVIDER).expect(flushed(PROVIDER), session(closed_by="client"), Drained())
+
+
+class TestBugs:
+    def test_while_messages_go_both_ways(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with Relay().opened() as play:
+
+            def fail(*_: object) -> bool:
+                raise ZeroDivisionError
+
+            monkeypatch.setattr(_realtime.Realtime, "_passes", fail)
+            play.client_says(TEXT, b"x")
+            assert isinstance(play.take(Log).exception, ZeroDivisionError)
+            play.expect(told(CLIENT, "close 1011 internal error"), finished(CLIENT))
+            play.expect(told(PROVIDER, "close 1011 internal error"), finished(PROVIDER))
+            play.ends(CLIENT).expect(flushed(CLIENT))
+            play.ends(PROVIDER).expect(flushed(PROVIDER), session(closed_by="gateway", error="internal error"))
+
+    def test_while_the_provider_is_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with Relay().asked() as play:
+
+            def fail(*_: object) -> None:
+                raise ZeroDivisionError
+
+            monkeypatch.setattr(_realtime.RealtimeOpening, "answer", fail)
+            play.from_provider(play.accepting())
+            assert isinstance(play.take(Log).exception, ZeroDivisionError)
+            play.expect(refused(500, "internal error"), cut(PROVIDER), finished(CLIENT))
+            play.ends(CLIENT).expect(flushed(CLIENT), session(status=500))
+
+    def test_a_second_one_while_ending(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with Relay().opened() as play:
+
+            def fail(*_: object) -> bool:
+                raise ZeroDivisionError
+
+            monkeypatch.setattr(_realtime.Realtime, "_passes", fail)
+            monkeypatch.setattr(_realtime.Realtime, "_closing", lambda _: 1 / 0)
+            monkeypatch.setattr(_realtime.Realtime, "closed", lambda *_: None)
+            play.client_says(TEXT, b"x")
+            assert play.take(Log).message == "internal error"
+            assert play.take(Log).message == "internal error while ending an owner"
+            play.expect(cut(CLIENT), cut(PROVIDER))
+
+    def test_when_one_side_is_gone_already(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with Relay().opened() as play:
+            play.ends(CLIENT).expect(
+                told(PROVIDER, "close 1011 the client's connection was lost"), flushed(CLIENT)
+            )
+
+            def fail(*_: object) -> bool:
+                raise ZeroDivisionError
+
+            monkeypatch.setattr(_realtime.Realtime, "_passes", fail)
+            play.provider_says(TEXT, b"x")
+            play.take(Log)
+            play.expect(finished(PROVIDER))
+            play.wait(2.1).expect(flushed(PROVIDER), session(closed_by="client"))
+
+
+def test_every_transition_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    walked: set[tuple[RealtimeState, RealtimeTrigger]] = set()
+
+    class Noted(dict[RealtimeTrigger, RealtimeState]):
+        def __init__(self, state: RealtimeState) -> None:
+            super().__init__(REALTIME_TRANSITIONS[state])
+            self.state = state
+
+        def __getitem__(self, trigger: RealtimeTrigger) -> RealtimeState:
+            walked.add((self.state, trigger))
+            return super().__getitem__(trigger)
+
+    table = {state: Noted(state) for state in REALTIME_TRANSITIONS}
+    monkeypatch.setattr(_realtime, "REALTIME_TRANSITIONS", table)
+    TestClosing().test_both_at_once()
+    TestTheGatewaysEndings().test_a_shutdown_while_the_provider_is_reached()
+    assert walked == {(state, trigger) for state, row in REALTIME_TRANSITIONS.items() for trigger in row}
+
+
+def test_sessions_do_not_disturb_each_other() -> None:
+    """A broken session beside a good one."""
+    from aigw_proto._effects import Connect
+    from aigw_proto._inputs import LinkAccepted, LinkConnected
+    from aigw_proto._kinds import LinkId
+
+    with Relay().opened() as play:
+        second, its_provider = LinkId(2), LinkId(3)
+        play.feed(LinkAccepted(second, "192.0.2.2:1")).expect()
+        play.feed(BytesReceived(second, upgrade("/v1/acc/default/deepgram/v1/listen")))
+        play.expect(Connect(its_provider, "provider", 80))
+        play.feed(LinkConnected(its_provider))
+        play.sent(its_provider)
+        play.from_client(b"\xff\xff")
+        assert play.take(Log).details["side"] == "client"
+        assert CloseCode.PROTOCOL_ERROR.to_bytes(2, "big") in play.sent(CLIENT)
+        play.sent(PROVIDER)
+        play.expect(finished(CLIENT))
+        play.feed(BytesSent(its_provider, 0)).expect()
