@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from aigw_proto.http import (
 )
 from aigw_proto.mock import MockEngine, MockFault, MockLimits, MockRecord
 from aigw_proto.testing import Checked
+from support.frames import frame, parse
 
 CHAT = "/openai/v1/chat/completions"
 PROMPT = {"model": "m", "messages": [{"role": "user", "content": "alpha beta gamma"}]}
@@ -223,3 +225,95 @@ def read_answer(data: bytes, *, method: str = "POST", ended: bool = False) -> An
                 pytest.fail("a request from a server")
     answer.body = b"".join(pieces)
     return answer
+
+
+def upgrade_bytes(
+    target: str, *, headers: Sequence[tuple[str, str]] = (), fault: str | None = None, subprotocols: str | None = None
+) -> bytes:
+    """Return an upgrade request."""
+    lines = [f"GET {target} HTTP/1.1", "Host: mock.test", "Upgrade: websocket", "Connection: Upgrade"]
+    lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
+    lines += [f"{name}: {value}" for name, value in headers]
+    if subprotocols is not None:
+        lines.append(f"Sec-WebSocket-Protocol: {subprotocols}")
+    if fault is not None:
+        lines.append(f"x-aigw-mock: {fault}")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+class Client:
+    """A WebSocket client on a bench: what it sends is fed at once, what it got is read when asked for."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        target: str = "/v1/realtime?model=m",
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        fault: str | None = None,
+        subprotocols: str | None = None,
+        behind: bytes = b"",
+    ) -> None:
+        """Send an upgrade; `behind` comes in the same bytes."""
+        self.bench = bench
+        self.link = bench.open()
+        request = upgrade_bytes(target, headers=headers, fault=fault, subprotocols=subprotocols)
+        bench.feed(BytesReceived(self.link, request + behind))
+
+    @property
+    def head(self) -> bytes:
+        """The head of the answer."""
+        return b"".join(self.bench.sent[self.link]).partition(b"\r\n\r\n")[0]
+
+    @property
+    def status(self) -> int:
+        return int(self.head.split(b" ", 2)[1])
+
+    @property
+    def body(self) -> bytes:
+        """Everything behind the head of the answer."""
+        return b"".join(self.bench.sent[self.link]).partition(b"\r\n\r\n")[2]
+
+    @property
+    def frames(self) -> list[tuple[int, bytes]]:
+        """The frames that came, as (first octet, payload)."""
+        return parse(self.body)
+
+    @property
+    def messages(self) -> list[bytes]:
+        """The payloads of messages in one frame."""
+        return [payload for head, payload in self.frames if head in (0x81, 0x82)]
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The messages as JSON."""
+        return [json.loads(message) for message in self.messages]
+
+    @property
+    def kinds(self) -> list[str]:
+        """The types of the events."""
+        return [event["type"] for event in self.events]
+
+    @property
+    def close(self) -> tuple[int | None, str] | None:
+        """Code and reason of the Close that came; None when none did."""
+        found = [payload for head, payload in self.frames if head == 0x88]
+        if not found:
+            return None
+        return (int.from_bytes(found[0][:2], "big"), found[0][2:].decode()) if found[0] else (None, "")
+
+    def send(self, message: object, *, binary: bool = False) -> None:
+        """Send a message: bytes as they are, a text, or anything else as JSON; then let the mock answer."""
+        data = message if isinstance(message, bytes) else message.encode() if isinstance(message, str) else None
+        payload = json.dumps(message).encode() if data is None else data
+        self.send_frame(0x82 if binary or isinstance(message, bytes) else 0x81, payload)
+
+    def send_frame(self, head: int, payload: bytes = b"") -> None:
+        self.feed(frame(head, payload))
+
+    def feed(self, data: bytes) -> None:
+        self.bench.feed(BytesReceived(self.link, data))
+        self.bench.run()
+
+    def send_close(self, code: int | None = 1000, reason: str = "") -> None:
+        self.send_frame(0x88, b"" if code is None else code.to_bytes(2, "big") + reason.encode())

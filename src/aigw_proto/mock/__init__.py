@@ -11,6 +11,6 @@ from __future__ import annotations
 from ._engine import MockEngine
 from ._faults import MockFault, parse_fault
 from ._limits import MockLimits
-from ._link import MockRecord
+from ._record import MockRecord
 
 __all__ = ["MockEngine", "MockFault", "MockLimits", "MockRecord", "parse_fault"]

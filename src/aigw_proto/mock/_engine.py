@@ -26,13 +26,16 @@ from .._inputs import (
 from .._kinds import LinkId
 from .._limits import HttpLimits
 from ..http import Request
+from ..ws import wants_upgrade
+from ._answering import Course
 from ._dialects import refuse, reply_to
 from ._faults import MockFault, find_conflict, parse_fault
 from ._limits import MockLimits
-from ._link import Course, MockLink
+from ._link import MockLink
+from ._realtime import open_session
 from ._replies import Reply
 from ._request import MockRequest, split_target
-from ._script import script
+from ._script import Switch, script
 
 __all__ = ["MockEngine"]
 
@@ -210,7 +213,7 @@ class MockEngine:
             if self._shutdown_at <= now:
                 link.shut_down(now)
             else:
-                link.drain()
+                link.drain(now)
             self._enqueue(link)
 
     # --- answers -----------------------------------------------------------------------------------------------------
@@ -231,9 +234,11 @@ class MockEngine:
             created=int(self._epoch_unix_seconds + now),
         )
         fault = self._choose_fault(request)
-        reply: Reply
+        reply: Reply | Switch
         if isinstance(fault, str):
             reply, fault = refuse(400, f"x-aigw-mock: {fault}", request), _NO_FAULT
+        elif head.method == b"GET" and wants_upgrade(head):
+            reply = open_session(request, head, fault)
         else:
             reply = reply_to(request, fault)
         return Course(

@@ -30,6 +30,25 @@ The same text, a SPEC, comes in a request header (`x-aigw-mock: status=429,retry
 =======================  =======================================================================================
 
 Times are seconds with an optional fraction. Events are those of a stream; a document counts as up to four pieces.
+
+Where a WebSocket is opened, the faults of a status, of the time and the bytes before the answer, and `torn` and `times`
+mean the same. `chunks`, `chunk_delay`, `malformed`, `stall_after` and `cut_after` go on to mean the provider's messages
+in place of events, counted from the 101, and these are added:
+
+========================  ======================================================================================
+`close=CODE`              the provider closes with this code, legal or not; `close=none`: without a status
+`close_after=N`           it does so after N of its messages; 0, or not given, is right behind the 101
+`close_reason=TEXT`       and gives this reason
+`hold_close`              a Close is never answered, and the link stays open until the client ends it
+`no_pong`                 a ping is never answered
+`late_pong=S`             a ping is answered S seconds late
+`glued`                   what the provider says unasked is in the same bytes as the 101
+`giant_frame=BYTES`       its first message is one frame of at least this size (white space behind the JSON)
+`endless_fragments`, `=B` its first message goes on in fragments of B bytes (16 when not given; 0: empty) for ever
+`bad_frame=N`             a frame with a reserved opcode after N messages
+`bad_accept`              the 101 has the wrong `Sec-WebSocket-Accept`
+`subprotocol=NAME`        the 101 selects this subprotocol, offered or not
+========================  ======================================================================================
 """
 
 from __future__ import annotations
@@ -39,13 +58,17 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from .._errors import CloseCode
 from .._kinds import record
+from ..ws._negotiation import is_token
 
 __all__ = ["MockFault", "find_conflict", "parse_fault"]
 
 MAX_SECONDS: Final = 86_400.0
 MAX_COUNT: Final = 1 << 40
 MAX_CHUNKS: Final = 1_000_000  # the words of an answer are listed before the first is sent
+MAX_FRAGMENT_BYTES: Final = 16 * 1024  # a fragment is made at once
+_NO_STATUS: Final = int(CloseCode.NO_STATUS_RECEIVED)
 
 
 @record
@@ -53,8 +76,9 @@ class MockFault:
     """What goes wrong with an answer. The default is nothing; the fields are the items of a SPEC.
 
     At most one of `cut_before`, `huge_bytes`, `lying_length`, `bad_chunking`, `bad_status_line`, `endless_header`,
-    `endless_line` and `endless_json` may be set: they shape the same bytes (`find_conflict` says so). `spec` is the
-    text the record was made from.
+    `endless_line` and `endless_json` may be set: they shape the same bytes (`find_conflict` says so); likewise at most
+    one of `giant_frame_bytes` and `endless_fragments`. In `close_code` 1005 means no status at all. `spec` is the text
+    the record was made from.
     """
 
     status: int | None = None
@@ -80,6 +104,18 @@ class MockFault:
     close: bool = False
     early_close_idle_seconds: float | None = None
     times: int | None = None
+    close_code: int | None = None
+    close_after: int = 0
+    close_reason: str = ""
+    hold_close: bool = False
+    no_pong: bool = False
+    late_pong_seconds: float | None = None
+    glued: bool = False
+    giant_frame_bytes: int | None = None
+    endless_fragments: int | None = None
+    bad_frame: int | None = None
+    bad_accept: bool = False
+    subprotocol: str | None = None
     spec: str = ""
 
 
@@ -119,6 +155,22 @@ def _media_type(text: str | None) -> str:
     return text
 
 
+def _close_code(text: str | None) -> int:
+    return _NO_STATUS if text == "none" else _integer(0, 0xFFFF)(text)
+
+
+def _text(text: str | None) -> str:
+    if not text:
+        raise _BadValueError("expected a text")
+    return text
+
+
+def _token(text: str | None) -> str:
+    if text is None or not is_token(text):
+        raise _BadValueError("expected a name, such as realtime")
+    return text
+
+
 _count = _integer(0, MAX_COUNT)
 _FIELDS: Final[dict[str, tuple[str, Callable[[str | None], bool | int | float | str]]]] = {
     "status": ("status", _integer(200, 599)),
@@ -144,6 +196,18 @@ _FIELDS: Final[dict[str, tuple[str, Callable[[str | None], bool | int | float | 
     "close": ("close", _flag),
     "early_close_idle": ("early_close_idle_seconds", _seconds),
     "times": ("times", _integer(1, MAX_COUNT)),
+    "close=": ("close_code", _close_code),
+    "close_after": ("close_after", _count),
+    "close_reason": ("close_reason", _text),
+    "hold_close": ("hold_close", _flag),
+    "no_pong": ("no_pong", _flag),
+    "late_pong": ("late_pong_seconds", _seconds),
+    "glued": ("glued", _flag),
+    "giant_frame": ("giant_frame_bytes", _integer(1, MAX_COUNT)),
+    "endless_fragments": ("endless_fragments", _integer(0, MAX_FRAGMENT_BYTES, default=16)),
+    "bad_frame": ("bad_frame", _count),
+    "bad_accept": ("bad_accept", _flag),
+    "subprotocol": ("subprotocol", _token),
 }
 _SHAPES: Final = (
     "cut_before",
@@ -155,13 +219,17 @@ _SHAPES: Final = (
     "endless_line",
     "endless_json",
 )
+_FRAME_SHAPES: Final = ("giant_frame", "endless_fragments")
 _NOTHING: Final = MockFault()
 
 
 def find_conflict(fault: MockFault) -> str | None:
     """Return a sentence that says which fields of a fault exclude each other, or None when it can be played."""
-    set_shapes = [name for name in _SHAPES if getattr(fault, field := _FIELDS[name][0]) != getattr(_NOTHING, field)]
-    return f"{' and '.join(set_shapes)} exclude each other" if len(set_shapes) > 1 else None
+    for shapes in (_SHAPES, _FRAME_SHAPES):
+        found = [name for name in shapes if getattr(fault, field := _FIELDS[name][0]) != getattr(_NOTHING, field)]
+        if len(found) > 1:
+            return f"{' and '.join(found)} exclude each other"
+    return None
 
 
 def parse_fault(text: str) -> MockFault | str:
@@ -171,7 +239,8 @@ def parse_fault(text: str) -> MockFault | str:
         name, equals, value = (part.strip() for part in item.partition("="))
         if name not in _FIELDS:
             return f"unknown fault {name!r}; known are {', '.join(_FIELDS)}" if name else "an item is empty"
-        field, parse = _FIELDS[name]
+        # `close` alone is HTTP's, with a value it is the WebSocket's.
+        field, parse = _FIELDS.get(name + equals, _FIELDS[name])
         if field in values:
             return f"{name} is given twice"
         try:

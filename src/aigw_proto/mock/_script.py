@@ -15,11 +15,13 @@ from typing import Final, TypeAlias
 
 from .._effects import CloseHow
 from .._kinds import record
-from ..http import Headers
+from ..http import Headers, Response
+from ..ws import DeflateParameters
 from ._faults import MockFault
 from ._replies import JSON, SSE, Document, EventStream, Reply
+from ._talk import Talk
 
-__all__ = ["Finish", "HangUp", "SendHead", "SendPiece", "SendRaw", "Step", "Wait", "script"]
+__all__ = ["Finish", "HangUp", "SendHead", "SendPiece", "SendRaw", "Step", "Switch", "Wait", "script", "torn_off"]
 
 PIECE_BYTES: Final = 16 * 1024  # of one step: small against a high-water mark
 _DOCUMENT_PIECES: Final = 4  # a cut or a stall in a document should find it begun and unfinished
@@ -69,11 +71,21 @@ class HangUp:
     how: CloseHow
 
 
-Step: TypeAlias = SendHead | SendPiece | SendRaw | Wait | Finish | HangUp
+@record
+class Switch:
+    """Answer 101 with `response`; from then on the link is a WebSocket on which `talk` speaks, under `fault`."""
+
+    response: Response
+    deflate: DeflateParameters | None
+    talk: Talk
+    fault: MockFault
 
 
-def script(reply: Reply, fault: MockFault, *, method: bytes) -> Iterator[Step]:
-    """Return the steps of an answer. The last one is `Finish` or `HangUp`, or there is no last one."""
+Step: TypeAlias = SendHead | SendPiece | SendRaw | Wait | Finish | HangUp | Switch
+
+
+def script(reply: Reply | Switch, fault: MockFault, *, method: bytes) -> Iterator[Step]:
+    """Return the steps of an answer. The last one is `Finish`, `HangUp` or `Switch`, or there is no last one."""
     if fault.first_byte_delay_seconds:
         yield Wait(fault.first_byte_delay_seconds)
     hang_up = HangUp(CloseHow.ABORT if fault.reset else CloseHow.FLUSH)
@@ -83,9 +95,11 @@ def script(reply: Reply, fault: MockFault, *, method: bytes) -> Iterator[Step]:
         yield SendRaw(b"HTTP/1.1 2x0 Sort Of\r\ncontent-length: 0\r\n\r\n")
         yield hang_up
     elif fault.endless_header:
-        yield SendRaw(b"HTTP/1.1 %d Mock\r\nx-endless: " % reply.status)
+        yield SendRaw(b"HTTP/1.1 %d Mock\r\nx-endless: " % (101 if isinstance(reply, Switch) else reply.status))
         while True:
             yield SendRaw(b"x" * PIECE_BYTES)
+    elif isinstance(reply, Switch):
+        yield reply
     elif fault.lying_length is not None:
         body = b"".join(_events(reply, fault))
         length = max(0, len(body) + fault.lying_length)
@@ -181,8 +195,8 @@ def _document_parts(document: Document, fault: MockFault) -> tuple[bytes, bytes]
     if fault.malformed is None:
         return document.before, document.after
     if b"}" in document.after:
-        return document.before, _torn_off(document.after)
-    return _torn_off(document.before), document.after
+        return document.before, torn_off(document.after)
+    return torn_off(document.before), document.after
 
 
 def _document_pieces(document: Document, fault: MockFault) -> Iterator[bytes]:
@@ -205,7 +219,7 @@ def _document_pieces(document: Document, fault: MockFault) -> Iterator[bytes]:
 def _stream_events(stream: EventStream, fault: MockFault) -> Iterator[bytes]:
     events = chain(stream.opening, _deltas(stream, fault), stream.closing)
     for index, event in enumerate(events):
-        yield _torn_off(event) if index == fault.malformed else event
+        yield torn_off(event) if index == fault.malformed else event
 
 
 def _deltas(stream: EventStream, fault: MockFault) -> Iterator[bytes]:
@@ -229,7 +243,7 @@ def _gzip(events: Iterable[bytes]) -> Iterator[bytes]:
     yield compressor.flush()
 
 
-def _torn_off(data: bytes) -> bytes:
+def torn_off(data: bytes) -> bytes:
     """Return an event or a document without its last closing brace, or with one opened too many if it has none."""
     at = data.rfind(b"}")
     return data[:at] + data[at + 1 :] if at >= 0 else data.replace(b"data: ", b"data: {", 1)
