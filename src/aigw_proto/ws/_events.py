@@ -34,7 +34,15 @@ class Opcode(enum.IntEnum):
 
 
 class Delivery(enum.Enum):
-    """How messages are handed over."""
+    """How messages are handed over.
+
+    With RELAY a connection is one side of a relay, whose other side sends each piece on with `send_piece()`:
+
+    * Each data frame gives at least one piece, an empty frame an empty one. A frame that comes in many reads gives
+      pieces of at least `relayed_piece_bytes`, since peers bound the fragments of a message.
+    * The peer's Close is an event, `CloseReceived`, and is not answered. The state is then ANSWERING: what the other
+      side still has to say can be sent, and `send_close()` answers.
+    """
 
     MESSAGES = "assembled, up to the message limit; text is checked and decoded"
     PIECES = "piece by piece as bytes arrive; text is checked across pieces but not decoded"

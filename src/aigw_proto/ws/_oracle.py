@@ -113,10 +113,7 @@ class _Receiver:
                 return Pong(bytes(event.payload))
             case wsproto_events.CloseConnection():
                 # wsproto reports a violation as a Close that never came; only its state tells.
-                if self._connection.state in (
-                    wsproto_connection.ConnectionState.REMOTE_CLOSING,
-                    wsproto_connection.ConnectionState.CLOSED,
-                ):
+                if self._connection.state is wsproto_connection.ConnectionState.REMOTE_CLOSING:
                     return CloseReceived(int(event.code), event.reason or "")
                 raise Violation(int(event.code), event.reason or "")
             case _:
