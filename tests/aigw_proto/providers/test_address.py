@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aigw_proto.providers._address import BaseUrl, is_dot_segment, is_private_host, parse_base_url
+from aigw_proto.providers._address import (
+    BaseUrl,
+    is_dot_segment,
+    is_private_host,
+    parse_base_url,
+    parse_realtime_url,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +33,36 @@ from aigw_proto.providers._address import BaseUrl, is_dot_segment, is_private_ho
 )
 def test_base_urls(text: str, base: BaseUrl) -> None:
     assert parse_base_url(text) == base
+
+
+@pytest.mark.parametrize(
+    ("text", "base"),
+    [
+        ("wss://api.openai.com/v1/realtime", BaseUrl(True, "api.openai.com", 443, "/v1/realtime")),
+        ("WS://127.0.0.1:9000/x/", BaseUrl(False, "127.0.0.1", 9000, "/x")),
+        ("ws://h", BaseUrl(False, "h", 80, "")),
+        ("wss://h/{account}/x", BaseUrl(True, "h", 443, "/{account}/x")),
+    ],
+)
+def test_realtime_urls(text: str, base: BaseUrl) -> None:
+    assert parse_realtime_url(text) == base
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("https://h/x", "begins with wss:// or ws://"),
+        ("h/x", "begins with wss:// or ws://"),
+        ("wss://u:p@h", "without user name"),
+        ("wss://h/x?y=1", "without query"),
+        ("wss://h/../x", "without dot segments"),
+        ("wss://127.1", "host name"),
+    ],
+)
+def test_bad_realtime_urls(text: str, problem: str) -> None:
+    result = parse_realtime_url(text)
+    assert isinstance(result, str)
+    assert problem in result
 
 
 @pytest.mark.parametrize(

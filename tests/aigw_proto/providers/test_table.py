@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from aigw_proto.providers._address import BaseUrl
+from aigw_proto.providers._dialect import Dialect
+from aigw_proto.providers._site import RealtimeSite
 from aigw_proto.providers._table import CredentialForm, PathRule, Provider, ProviderTable
 
 PUBLIC = BaseUrl(True, "llm.example", 443, "/base")
@@ -26,6 +28,9 @@ MOCK = BaseUrl(False, "127.0.0.1", 9000, "")
         ("grok", "api.x.ai", "/v1", "authorization"),
         ("cerebras", "api.cerebras.ai", "/v1", "authorization"),
         ("cohere", "api.cohere.com", "", "authorization"),
+        ("azure-openai", "{resource}.openai.azure.com", "", "api-key"),
+        ("cartesia", "api.cartesia.ai", "", "x-api-key"),
+        ("elevenlabs", "api.elevenlabs.io", "", "xi-api-key"),
     ],
 )
 def test_builtin(slug: str, host: str, path: str, header: str) -> None:
@@ -35,6 +40,15 @@ def test_builtin(slug: str, host: str, path: str, header: str) -> None:
     assert provider.base == BaseUrl(True, host, 443, path)
     assert provider.credential == CredentialForm(header, "Bearer " if header == "authorization" else "")
     assert provider.credential.header in provider.key_headers
+
+
+@pytest.mark.parametrize(
+    ("slug", "host", "prefix"), [("deepgram", "api.deepgram.com", "Token "), ("fal", "fal.run", "Key ")]
+)
+def test_builtin_with_schemes_of_their_own(slug: str, host: str, prefix: str) -> None:
+    provider = found(ProviderTable.builtin(), slug)
+    assert provider.base == BaseUrl(True, host, 443, "")
+    assert provider.credential == CredentialForm("authorization", prefix)
 
 
 def test_slugs_are_exact() -> None:
@@ -115,6 +129,99 @@ def test_bad_names(name: str) -> None:
     assert problem.startswith("expected a name")
 
 
+def test_realtime_names() -> None:
+    table = ProviderTable.builtin()
+    assert table.find_realtime("google") is table.find("google-ai-studio")
+    assert table.find_realtime("google-ai-studio") is table.find("google-ai-studio")
+    assert table.find_realtime("opnai") is None
+    assert {slug for slug in table.slugs if found(table, slug).realtime is not None} == {
+        "openai", "workers-ai", "google-ai-studio", "grok", "azure-openai", "deepgram", "cartesia", "elevenlabs", "fal"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("slug", ProviderTable.builtin().slugs)
+def test_websockets_are_where_requests_are(slug: str) -> None:
+    provider = found(ProviderTable.builtin(), slug)
+    site = provider.realtime
+    if site is not None:
+        assert site.base.path == provider.base.path
+        assert site.base.is_secure
+        assert site.base.host.rpartition(".")[2] == provider.base.host.rpartition(".")[2]
+        assert site.bare.startswith(site.base.path) or not site.bare
+        assert not provider.deflate
+
+
+def site_of(table: ProviderTable | str, slug: str) -> RealtimeSite:
+    site = found(table, slug).realtime
+    assert site is not None
+    return site
+
+
+def test_websockets_move_along() -> None:
+    site = site_of(
+        ProviderTable.builtin().with_override("openai", base=BaseUrl(False, "eu.example", 80, "/x/v1")), "openai"
+    )
+    assert (site.base, site.bare) == (BaseUrl(False, "eu.example", 80, "/x/v1"), "/x/v1/realtime")
+    assert found(ProviderTable.builtin().with_override("groq", base=MOCK), "groq").realtime is None
+
+
+def test_a_realtime_url_goes_before_a_base_url() -> None:
+    table = ProviderTable.builtin().with_override(
+        "openai", base=MOCK, realtime=BaseUrl(True, "rt.example", 443, "/a/realtime")
+    )
+    assert found(table, "openai").base == MOCK
+    site = site_of(table, "openai")
+    assert (site.base, site.bare) == (BaseUrl(True, "rt.example", 443, "/a"), "/a/realtime")
+
+
+def test_a_realtime_url_makes_a_realtime_api() -> None:
+    site = site_of(
+        ProviderTable.builtin().with_override("groq", realtime=BaseUrl(True, "rt.example", 443, "/x")), "groq"
+    )
+    assert (site.base, site.bare, site.dialect) == (BaseUrl(True, "rt.example", 443, "/x"), "/x", Dialect.UNKNOWN)
+
+
+def test_compression_is_a_choice_for_each_provider() -> None:
+    table = changed(ProviderTable.builtin().with_override("openai", deflate=True))
+    assert found(table, "openai").deflate
+    assert found(table.with_override("openai", base=PUBLIC), "openai").deflate
+    assert not found(table.with_override("openai", deflate=False), "openai").deflate
+    assert not found(table, "grok").deflate
+    assert found(table.with_custom("x", base=PUBLIC, deflate=True), "custom-x").deflate
+
+
+def test_a_custom_realtime_url() -> None:
+    table = ProviderTable().with_custom("x", base=PUBLIC, realtime=BaseUrl(True, "rt.example", 443, "/v1/realtime"))
+    site = site_of(table, "custom-x")
+    assert (site.base, site.bare) == (BaseUrl(True, "rt.example", 443, "/v1"), "/v1/realtime")
+    assert found(ProviderTable().with_custom("x", base=PUBLIC), "custom-x").realtime is None
+
+
+@pytest.mark.parametrize(
+    ("realtime", "problem"),
+    [
+        (BaseUrl(False, "rt.example", 80, ""), "realtime_url: expected wss://, or allow_private_address = true"),
+        (BaseUrl(True, "10.0.0.1", 443, ""), "realtime_url: 10.0.0.1 is a private address"),
+    ],
+)
+def test_a_private_custom_realtime_url_has_to_be_allowed(realtime: BaseUrl, problem: str) -> None:
+    result = ProviderTable().with_custom("x", base=PUBLIC, realtime=realtime)
+    assert isinstance(result, str)
+    assert result.startswith(problem)
+    table = ProviderTable().with_custom("x", base=PUBLIC, realtime=realtime, allow_private_address=True)
+    assert site_of(table, "custom-x").base == realtime
+
+
+def test_roots_for_websockets_alone() -> None:
+    wss = BaseUrl(True, "rt.example", 443, "")
+    assert (
+        found(ProviderTable.builtin().with_override("openai", base=MOCK, realtime=wss, tls_ca="x"), "openai").tls_ca
+        == "x"
+    )
+    table = ProviderTable().with_custom("x", base=MOCK, realtime=wss, allow_private_address=True, tls_ca="x")
+    assert found(table, "custom-x").tls_ca == "x"
+
+
 def test_roots_without_tls() -> None:
     problem = ProviderTable().with_custom("x", base=MOCK, allow_private_address=True, tls_ca="ca.pem")
     assert problem == "tls_ca: expected a base_url with https://"
@@ -128,3 +235,7 @@ def test_redirecting_keeps_the_paths() -> None:
     assert found(redirected, "openai").tls_ca is None
     assert found(redirected, "anthropic").base == BaseUrl(False, "127.0.0.1", 9000, "/mock")
     assert found(redirected, "anthropic").credential == CredentialForm("x-api-key", "")
+    assert site_of(redirected, "openai").base == BaseUrl(False, "127.0.0.1", 9000, "/mock/v1")
+    assert site_of(redirected, "openai").bare == "/mock/v1/realtime"
+    assert site_of(redirected, "fal").other == BaseUrl(False, "127.0.0.1", 9000, "/mock")
+    assert found(redirected, "anthropic").realtime is None

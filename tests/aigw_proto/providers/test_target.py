@@ -145,6 +145,36 @@ def test_refused(endpoint: str, problem: str) -> None:
         assert problem in result
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "",
+        "res",
+        "res/",
+        "a.b/dep/x",
+        "evil.example%2F/dep/x",
+        "-res/dep/x",
+        "res-/dep/x",
+        "r" * 64 + "/dep/x",
+        "@/x",
+        "r:1/x",
+    ],
+)
+def test_a_resource_is_one_label(endpoint: str) -> None:
+    result = join_target(provider_of(TABLE, "azure-openai"), endpoint, account="acc")
+    assert isinstance(result, str)
+    assert result.startswith("expected {resource}/{deployment}/")
+
+
+def test_a_chosen_address_needs_no_resource() -> None:
+    provider = provider_of(
+        TABLE.with_override("azure-openai", base=BaseUrl(True, "llm.example", 443, "/p")), "azure-openai"
+    )
+    target = join_target(provider, "res/dep/chat/completions", account="a")
+    assert isinstance(target, Target)
+    assert (target.host, target.target) == ("llm.example", b"/p/openai/deployments/dep/chat/completions")
+
+
 def test_the_account_cannot_leave_its_place() -> None:
     assert url_of("workers-ai", "v1/x", "a/../b?c#d é") == (
         "api.cloudflare.com/client/v4/accounts/a%2F..%2Fb%3Fc%23d%20%C3%A9/ai/v1/x"
@@ -199,7 +229,8 @@ def test_any_endpoint_stays_below_the_base(slug: str, endpoint: str, account: st
     provider = provider_of(TABLE, slug)
     result = join_target(provider, endpoint, account=account)
     if isinstance(result, Target):
-        assert (result.host, result.port) == (provider.base.host, provider.base.port)
+        assert result.host.endswith(provider.base.host.removeprefix("{resource}"))
+        assert result.port == provider.base.port
         assert result.target.startswith((provider.base.path.partition("{")[0] or "/").encode())
         assert not result.target.startswith(b"//")
         assert not set(result.target) & {*range(33), 127, ord("#"), ord("\\"), *range(128, 256)}
