@@ -9,10 +9,11 @@ import ssl
 from typing import TYPE_CHECKING, cast
 
 import anyio
-from anyio.streams.tls import TLSAttribute, TLSStream
+from anyio.streams.tls import TLSAttribute
 
 from aigw_proto._inputs import ConnectFailed, ConnectFailure
 
+from ._anyio_tls import SecureStream
 from ._tls import client_context
 
 if TYPE_CHECKING:
@@ -46,11 +47,12 @@ async def open_stream(effect: Connect) -> ByteStream | ConnectFailed:
 
 async def _secure(stream: ByteStream, effect: Connect, policy: TlsPolicy) -> ByteStream:
     try:
-        context = client_context(policy, effect.alpn)
-        return await TLSStream.wrap(stream, hostname=effect.host, ssl_context=context)
+        secure = SecureStream(stream, client_context(policy, effect.alpn), effect.host)
+        await secure.handshake()
     except BaseException:
         await anyio.aclose_forcefully(stream)
         raise
+    return secure
 
 
 def negotiated_protocol(stream: ByteStream) -> str | None:

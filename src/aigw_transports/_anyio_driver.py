@@ -15,12 +15,12 @@ import math
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import anyio
-from anyio.abc import SocketAttribute
 
 from aigw_proto._effects import CloseHow, Connect, Deliver, Journal, Log, LogLevel
 from aigw_proto._inputs import ConnectFailed, Input, LinkAccepted, LinkConnected
 from aigw_proto.conductor import FLUSH_SECONDS, Conductor
 
+from ._anyio_accept import bound_address, peer_name
 from ._anyio_connect import negotiated_protocol, open_stream
 from ._anyio_link import CLOSE_NOTIFY_SECONDS, Link
 
@@ -124,7 +124,7 @@ class Driver(Generic[InputT]):
     async def _run_until_drained(
         self, listeners: Sequence[Listener[ByteStream]], task_status: TaskStatus[Driver[InputT]]
     ) -> None:
-        self._addresses = tuple(_bound_address(listener) for listener in listeners)
+        self._addresses = tuple(bound_address(listener) for listener in listeners)
         async with anyio.create_task_group() as tasks:
             self._run_turns(self._conductor.start)
             for listener in listeners:
@@ -171,9 +171,8 @@ class Driver(Generic[InputT]):
             await anyio.aclose_forcefully(stream)
             return
         link = self._new_link(self._conductor.new_link())
-        address = stream.extra(SocketAttribute.remote_address, "unknown")  # noqa: S610 - not a database
         with link.scope:
-            await link.run(stream, LinkAccepted(link.link, _name(address)))
+            await link.run(stream, LinkAccepted(link.link, peer_name(stream)))
 
     async def _open(self, link: Link, effect: Connect) -> None:
         with link.scope:
@@ -254,18 +253,3 @@ async def serve(
     driver: Driver[InputT] = Driver(engine, journal=journal, log=log, deliver=deliver)
     listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
     await driver.run(listener.listeners, task_status=task_status)
-
-
-def _address(address: tuple[str, int] | str) -> tuple[str, int]:
-    return (address, 0) if isinstance(address, str) else (address[0], address[1])  # a UNIX socket has a path
-
-
-def _bound_address(listener: Listener[ByteStream]) -> tuple[str, int]:
-    return _address(listener.extra(SocketAttribute.local_address))  # noqa: S610 - not a database
-
-
-def _name(address: tuple[str, int] | str) -> str:
-    host, port = _address(address)
-    if not port:
-        return host or "local"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import SocketAttribute
-from anyio.streams.tls import TLSStream
 
 from aigw_proto._effects import CloseHow
 from aigw_proto._inputs import BytesReceived, BytesSent, PeerClosed
 from aigw_proto.conductor import FLUSH_SECONDS
+
+from ._anyio_tls import SecureStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from aigw_proto._inputs import Input
     from aigw_proto._kinds import LinkId
 
-__all__ = ["CLOSE_NOTIFY_SECONDS", "Link"]
+__all__ = ["CLOSE_NOTIFY_SECONDS", "Link", "hold_back"]
 
 CLOSE_NOTIFY_SECONDS = 1.0
 """How long a closed TLS link waits for the peer's close_notify; ours is sent at once."""
@@ -97,7 +98,7 @@ class Link:
     async def run(self, stream: ByteStream, birth: Input) -> None:
         """Report `birth`, then move bytes until the link is closed; closes the stream whatever happens."""
         in_order = False
-        _hold_back(stream)
+        hold_back(stream)
         try:
             self._open = True
             if not self.closing:  # a connect may succeed in the moment in which it is withdrawn
@@ -106,7 +107,7 @@ class Link:
                 tasks.start_soon(self._read, stream)
                 await self._write(stream)
                 tasks.cancel_scope.cancel()
-            if isinstance(stream, TLSStream) and not self._broken:
+            if isinstance(stream, SecureStream) and not self._broken:
                 with anyio.move_on_after(CLOSE_NOTIFY_SECONDS):
                     await _say_farewell(stream)
             in_order = True
@@ -151,7 +152,7 @@ class Link:
                 self._work = anyio.Event()
 
     async def _send_eof(self, stream: ByteStream) -> None:
-        if self._broken or isinstance(stream, TLSStream):
+        if self._broken:
             return
         try:
             await stream.send_eof()
@@ -195,19 +196,21 @@ class Link:
             self._feed(BytesSent(self.link, self._unsent_bytes))
 
 
-async def _say_farewell(stream: TLSStream) -> None:
-    """Send close_notify, so that the peer knows that nothing was cut off, and wait for the peer's."""
+async def _say_farewell(stream: SecureStream) -> None:
+    """Send close_notify, so that the peer knows that nothing was cut off, and discard what comes until the peer's."""
     with contextlib.suppress(*_BROKEN, anyio.EndOfStream):  # the peer may be gone already
-        await stream.unwrap()
+        await stream.send_eof()
+        while True:
+            await stream.receive()
 
 
-def _hold_back(stream: ByteStream) -> None:
+def hold_back(stream: ByteStream) -> None:
     """Stop an accepted asyncio transport from reading until `receive()` asks for it.
 
     anyio pauses a transport after each `receive()` that had to wait, and those that it connects, but not those that it
     accepts: a peer that sends fast enough from its first byte on would be read without bound.
     """
-    inner = stream.transport_stream if isinstance(stream, TLSStream) else stream
+    inner = stream.transport if isinstance(stream, SecureStream) else stream
     transport = getattr(inner, "_transport", None)
     if isinstance(transport, asyncio.ReadTransport):
         transport.pause_reading()

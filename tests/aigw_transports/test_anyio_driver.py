@@ -395,11 +395,3 @@ async def test_a_socket_with_a_path(tmp_path: Path) -> None:
                 await stream.send(b"hello")
                 assert await stream.receive() == b"hello"
             driver.feed(ShutdownRequested(0.0))
-
-
-@pytest.mark.parametrize(
-    ("address", "name"),
-    [(("127.0.0.1", 80), "127.0.0.1:80"), (("::1", 80), "[::1]:80"), ("", "local"), ("/run/socket", "/run/socket")],
-)
-def test_peers_have_readable_names(address: tuple[str, int] | str, name: str) -> None:
-    assert _anyio_driver._name(address) == name

@@ -2,19 +2,23 @@ from __future__ import annotations
 
 import math
 import os
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import pytest
-from anyio.abc import ByteStream, SocketStream
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
 
 from aigw_proto._effects import CloseHow
 from aigw_proto._inputs import BytesReceived, BytesSent, Input, LinkAccepted, PeerClosed
 from aigw_proto._kinds import LinkId
 from aigw_transports import _anyio_link
-from aigw_transports._anyio_link import Link
+from aigw_transports._anyio_link import Link, hold_back
+from aigw_transports._anyio_tls import SecureStream
+from support import certificates
 
 pytestmark = pytest.mark.anyio
 LINK = LinkId(0)
@@ -50,7 +54,7 @@ async def connection() -> tuple[SocketStream, SocketStream]:
 
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, keep)
-        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        port = listener.extra(SocketAttribute.local_port)
         ends.insert(0, await anyio.connect_tcp("127.0.0.1", port))
         await accepted.wait()
         tasks.cancel_scope.cancel()
@@ -75,7 +79,7 @@ async def run(link: Link, stream: ByteStream) -> None:
         await link.run(stream, BIRTH)
 
 
-async def read_all(peer: SocketStream) -> bytes:
+async def read_all(peer: ByteStream) -> bytes:
     data = b""
     try:
         while True:
@@ -271,7 +275,7 @@ async def test_a_link_that_never_reads_leaves_the_sender_waiting() -> None:
         link = Link(LINK, lambda event: link.set_reading(False))
         async with peer, anyio.create_task_group() as tasks:
             tasks.start_soon(run, link, stream)
-            raw = peer.extra(anyio.abc.SocketAttribute.raw_socket)
+            raw = peer.extra(SocketAttribute.raw_socket)
             sent = idle = 0
             while idle < 100:
                 try:
@@ -282,3 +286,100 @@ async def test_a_link_that_never_reads_leaves_the_sender_waiting() -> None:
                     await anyio.lowlevel.checkpoint()
                 assert sent < 64 * MIB, "read without bound"
             link.close(CloseHow.ABORT)
+
+
+# ---- with TLS ------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def running_secure(
+    folder: Path, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+) -> AsyncGenerator[tuple[Link, Fed, SecureStream], None]:
+    """Run the link of a server with TLS; yields the link, what it feeds, and a client that minds how streams end."""
+    fed = Fed()
+    link = Link(LINK, fed)
+    trusting = certificates.client()
+    trusting.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+    trusting.maximum_version = version
+    with anyio.fail_after(20):
+        near, far = await connection()
+        hold_back(far)
+        peer, stream = SecureStream(near, trusting, "127.0.0.1"), SecureStream(far, certificates.server(folder))
+        async with peer, anyio.create_task_group() as tasks:
+            tasks.start_soon(peer.handshake)
+            await stream.handshake()
+            tasks.start_soon(run, link, stream)
+            await fed.until(BIRTH)
+            yield link, fed, peer
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_secure_ending_the_sending_direction(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    async with running_secure(tmp_path, version) as (link, fed, peer):
+        link.send([bytes(MIB)])
+        link.end_sending()
+        assert len(await read_all(peer)) == MIB
+        await peer.send(b"still heard")
+        await fed.until(BytesReceived(LINK, b"still heard"))
+        await peer.send_eof()
+        await fed.until(PeerClosed(LINK, clean=True))
+        link.close(CloseHow.FLUSH)
+
+
+async def test_secure_closing_says_that_nothing_was_cut_off(tmp_path: Path) -> None:
+    async with running_secure(tmp_path) as (link, fed, peer):
+        await peer.send(b"one")
+        await fed.until(BytesReceived(LINK, b"one"))
+        link.set_reading(False)
+        await peer.send(b"two")
+        await fed.until(BytesReceived(LINK, b"two"))
+        await peer.send(bytes(100_000))  # lies unread when the link closes, and must not turn its end into a reset
+        link.send([b"last words"])
+        link.close(CloseHow.FLUSH)
+        assert await read_all(peer) == b"last words"
+        await peer.send_eof()
+    assert fed.events == [BIRTH, BytesReceived(LINK, b"one"), BytesReceived(LINK, b"two")]
+
+
+async def test_secure_closing_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_anyio_link, "CLOSE_NOTIFY_SECONDS", 0.05)
+    async with running_secure(tmp_path) as (link, _, peer):
+        link.close(CloseHow.FLUSH)
+        assert await read_all(peer) == b""
+
+
+async def test_secure_aborting_resets(tmp_path: Path) -> None:
+    async with running_secure(tmp_path) as (link, _, peer):
+        link.close(CloseHow.ABORT)
+        with pytest.raises((anyio.BrokenResourceError, ssl.SSLError)):
+            await read_all(peer)
+
+
+async def test_secure_garbage_breaks_the_link(tmp_path: Path) -> None:
+    async with running_secure(tmp_path) as (link, fed, peer):
+        await peer.transport.send(b"garbage")
+        await fed.until(PeerClosed(LINK, clean=False))
+        link.close(CloseHow.FLUSH)
+
+
+async def test_secure_link_that_never_reads_leaves_the_sender_waiting(tmp_path: Path) -> None:
+    async with running_secure(tmp_path) as (link, _, peer):
+        link.set_reading(False)
+        raw = peer.extra(SocketAttribute.raw_socket)
+        records = b""
+        sent = idle = 0
+        while idle < 100:
+            if not records:
+                peer._object.write(bytes(MIB))
+                records = peer._outgoing.read()
+            try:
+                count = os.write(raw.fileno(), records)
+            except BlockingIOError:
+                idle += 1
+                await anyio.lowlevel.checkpoint()
+                continue
+            records = records[count:]
+            sent += count
+            idle = 0
+            assert sent < 64 * MIB, "read without bound"
+        link.close(CloseHow.ABORT)

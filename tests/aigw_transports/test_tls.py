@@ -10,13 +10,16 @@ import pytest
 import trustme
 from anyio.abc import AnyByteStream, SocketAttribute, SocketStream
 from anyio.streams.tls import TLSListener, TLSStream
+from cryptography.hazmat.primitives import serialization
 
 from aigw_proto._effects import TlsPolicy
 from aigw_proto._inputs import BytesReceived, ConnectFailed, ConnectFailure, Input, LinkConnected, PeerClosed
 from aigw_proto._kinds import LinkId
 from aigw_proto.testing import Checked, ToyEngine
-from aigw_transports._tls import client_context
+from aigw_transports._tls import BadTlsFile, client_context
+from aigw_transports._tls import server_context as make_server_context
 from aigw_transports.anyio import Driver
+from support import certificates
 
 LINK = LinkId(1)
 
@@ -201,3 +204,107 @@ def test_a_file_that_is_no_certificate(tmp_path: Path) -> None:
     path.write_text("nothing", encoding="utf-8")
     with pytest.raises(OSError, match=r"(?i)pem|certificate"):
         client_context(TlsPolicy(str(path)))
+
+
+# ---- the server's side ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key_type", list(trustme.KeyType))
+def test_a_certificate_and_its_key(tmp_path: Path, key_type: trustme.KeyType) -> None:
+    context = make_server_context(*certificates.write_files(tmp_path, key_type))
+    assert not isinstance(context, BadTlsFile)
+    assert context.verify_mode is ssl.CERT_NONE
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+    assert context.options & ssl.OP_IGNORE_UNEXPECTED_EOF
+
+
+def test_one_file_may_hold_both(tmp_path: Path) -> None:
+    certificate, key = certificates.write_files(tmp_path)
+    both = tmp_path / "both.pem"
+    both.write_bytes(Path(key).read_bytes() + Path(certificate).read_bytes())
+    assert not isinstance(make_server_context(str(both), str(both)), BadTlsFile)
+
+
+def encrypted(key: bytes, form: serialization.PrivateFormat) -> bytes:
+    loaded = serialization.load_pem_private_key(key, None)
+    return loaded.private_bytes(serialization.Encoding.PEM, form, serialization.BestAvailableEncryption(b"hush"))
+
+
+TORN = b"-----BEGIN %s-----\nAAAA\n-----END %s-----\n"
+TORN_CERTIFICATE, TORN_KEY = (TORN % (kind, kind) for kind in (b"CERTIFICATE", b"PRIVATE KEY"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "{file} cannot be read: No such file or directory"),
+        (b"", "expected a PEM file with certificates; {file} is none"),
+        (b"0\x82\x01\x0a not PEM", "expected a PEM file with certificates; {file} is none"),
+        (TORN_KEY, "expected a PEM file with certificates; {file} is none"),
+        (TORN_CERTIFICATE, "a certificate in {file} is damaged"),
+        (b"x" * (1 << 20) + b"x", "{file} has more than 1048576 bytes"),
+    ],
+)
+def test_certificates_that_cannot_be_used(tmp_path: Path, content: bytes | None, message: str) -> None:
+    _, key = certificates.write_files(tmp_path)
+    file = tmp_path / "bad.pem"
+    if content is not None:
+        file.write_bytes(content)
+    assert make_server_context(str(file), key) == BadTlsFile(is_key=False, message=message.format(file=file))
+
+
+def test_a_chain_with_a_damaged_link(tmp_path: Path) -> None:
+    certificate, key = certificates.write_files(tmp_path)
+    with Path(certificate).open("ab") as chain:
+        chain.write(TORN_CERTIFICATE)
+    damaged = BadTlsFile(is_key=False, message=f"a certificate in {certificate} is damaged")
+    assert make_server_context(certificate, key) == damaged
+
+
+def test_a_key_that_is_too_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        error = ssl.SSLError(1, "[SSL: EE_KEY_TOO_SMALL] ee key too small")
+        error.reason = "EE_KEY_TOO_SMALL"
+        raise error
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", refuse)
+    certificate, key = certificates.write_files(tmp_path)
+    refused = BadTlsFile(is_key=False, message=f"{certificate} cannot be used: ee key too small")
+    assert make_server_context(certificate, key) == refused
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "{file} cannot be read: No such file or directory"),
+        (b"", "expected a PEM file with a private key; {file} is none"),
+        (TORN_CERTIFICATE, "expected a PEM file with a private key; {file} is none"),
+        (TORN_KEY, "the private key in {file} is damaged"),
+    ],
+)
+def test_keys_that_cannot_be_used(tmp_path: Path, content: bytes | None, message: str) -> None:
+    certificate, _ = certificates.write_files(tmp_path)
+    file = tmp_path / "bad.key"
+    if content is not None:
+        file.write_bytes(content)
+    assert make_server_context(certificate, str(file)) == BadTlsFile(is_key=True, message=message.format(file=file))
+
+
+@pytest.mark.parametrize(
+    "form", [serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL], ids=["new", "old"]
+)
+def test_a_key_with_a_password(tmp_path: Path, form: serialization.PrivateFormat) -> None:
+    certificate, key = certificates.write_files(tmp_path)
+    Path(key).write_bytes(encrypted(Path(key).read_bytes(), form))
+    wanted = BadTlsFile(is_key=True, message=f"expected a private key without a password; the one in {key} has one")
+    assert make_server_context(certificate, key) == wanted
+
+
+@pytest.mark.parametrize("key_type", list(trustme.KeyType))
+def test_a_key_of_another_certificate(tmp_path: Path, key_type: trustme.KeyType) -> None:
+    certificate, _ = certificates.write_files(tmp_path)
+    (tmp_path / "other").mkdir()
+    _, key = certificates.write_files(tmp_path / "other", key_type)
+    other = BadTlsFile(is_key=True, message=f"{key} is not the key of the first certificate in {certificate}")
+    assert make_server_context(certificate, key) == other
