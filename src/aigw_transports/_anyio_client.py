@@ -1,25 +1,22 @@
 """The gateway client on anyio: `connect()`, replies by `await`, streams by `async for`.
 
-A connection is a `ClientEngine` in a `Driver`, shared by any number of tasks through `Calls`. Nothing here knows the
-protocol: this file turns items into return values and exceptions, and the end of a task into a cancel.
-
-The driver runs in a task of its own, shielded, because a program that is cancelled still has something to say: Close.
-It gets `FAREWELL_SECONDS` for that; then the connection is reset, which ends all requests at the gateway too.
+A connection is a `ClientEngine` in a `Driver`, shared by any number of tasks through `Calls` and held open by `hold()`.
+Nothing here knows the protocol: this file turns items into return values and exceptions, and the end of a task into a
+cancel.
 """
 
 from __future__ import annotations
 
 import os
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
-
-import anyio
+from typing import TYPE_CHECKING
 
 from aigw_proto import client as core
 from aigw_proto.envelopes import Step as WireStep
 from aigw_proto.envelopes import StepSettings
 
 from ._anyio_calls import Call, Calls
+from ._anyio_connection import hold, open_request
 from ._anyio_driver import Driver
 from ._client_errors import UnexpectedStream, failed_request
 from ._client_replies import Chunk, Query, Reply, Step, encode_query
@@ -29,17 +26,13 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from anyio.abc import TaskStatus
-
     from aigw_proto._effects import TlsPolicy
     from aigw_proto.envelopes import Metadata
     from aigw_proto.http import Headers
     from aigw_proto.ws import DeflatePolicy
 
-__all__ = ["FAREWELL_SECONDS", "Gateway", "ReplyStream", "connect"]
+__all__ = ["Gateway", "ReplyStream", "connect"]
 
-FAREWELL_SECONDS = 1.0
-"""How long a cancelled program waits for the closing handshake before it resets the connection."""
 _NO_SETTINGS = StepSettings()
 
 
@@ -245,63 +238,15 @@ async def connect(
     Raises ValueError for a bad URL, LocalProtocolError for a token or header that cannot be sent, `ConnectionFailed`,
     and `HandshakeRefused` with the gateway's status and body.
     """
-    location = core.parse_url(url)
-    if isinstance(location, str):
-        raise ValueError(f"url: {location}")  # noqa: TRY004 - a string here is the complaint
-    request = core.OpenConnection(
-        location, token, token_form, tuple((headers or {}).items()), deflate=compression, tls=tls
+    request = open_request(
+        url, token=token, token_form=token_form, headers=headers, subprotocols=(), compression=compression, tls=tls
     )
-    core.check_open(request)
     calls = Calls(on_frame)
     engine = core.ClientEngine(random_bytes=os.urandom, limits=limits, deliver_frames=on_frame is not None)
     driver: Driver[core.ClientInput] = Driver(engine, deliver=calls.deliver)
-    calls.attach(driver)
-    shield, finished = anyio.CancelScope(shield=True), anyio.Event()
-    failure: Exception | None = None
-    try:
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(_run, driver, shield, finished)
-            try:
-                try:
-                    yield Gateway(calls, await calls.open(request))
-                except Exception as error:  # noqa: BLE001 - raised again outside of the task group, which would wrap it
-                    failure = error
-                calls.close()
-                await finished.wait()
-            except BaseException:
-                calls.close()
-                with anyio.move_on_after(FAREWELL_SECONDS, shield=True):
-                    await finished.wait()
-                raise
-            finally:
-                shield.cancel()
-    except BaseExceptionGroup as group:
-        raise _only(group) from failure
-    if failure is not None:
-        raise failure
-
-
-async def _run(
-    driver: Driver[core.ClientInput],
-    shield: anyio.CancelScope,
-    finished: anyio.Event,
-    *,
-    task_status: TaskStatus[Driver[core.ClientInput]],
-) -> None:
-    try:
-        with shield:
-            await driver.run(task_status=task_status)
-    finally:
-        finished.set()
-
-
-def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the one exception in a group, or the group when it holds several."""
-    members: list[BaseException] = list(group.exceptions)
-    if len(members) > 1:
-        return group
-    inner = members[0]
-    return _only(cast("BaseExceptionGroup[BaseException]", inner)) if isinstance(inner, BaseExceptionGroup) else inner
+    calls.connection.attach(driver)
+    async with hold(driver, calls.connection, request) as opened:
+        yield Gateway(calls, opened)
 
 
 def _wire_steps(steps: Sequence[Step]) -> tuple[WireStep, ...]:

@@ -39,6 +39,7 @@ __all__ = [
     "UnexpectedStream",
     "failed_request",
     "failed_to_open",
+    "lost_connection",
 ]
 
 
@@ -77,13 +78,19 @@ class HandshakeRefused(GatewayError):  # noqa: N818 - named for what happened
 
 
 class ConnectionLost(GatewayError):  # noqa: N818 - named for what happened
-    """The connection ended. `code` is the close code (RFC 6455 section 7.4): 1006 when there was no Close at all."""
+    """The connection ended. `code` is the close code (RFC 6455 section 7.4): 1006 when there was no Close at all.
 
-    def __init__(self, code: int, reason: str) -> None:
+    `reason` goes with it. `clean` is true when the closing handshake was completed, or this side closed. `closed_by`
+    says who ended it.
+    """
+
+    def __init__(self, code: int, reason: str, *, clean: bool, closed_by: core.ClosedBy) -> None:
         """Keep the parts."""
         super().__init__(f"the connection to the gateway ended with code {code}" + (f": {reason}" if reason else ""))
         self.code = code
         self.reason = reason
+        self.clean = clean
+        self.closed_by = closed_by
 
 
 class RequestRejected(GatewayError):  # noqa: N818 - named for what happened
@@ -159,6 +166,11 @@ def failed_to_open(item: core.OpenRefused | core.OpenFailed) -> GatewayError:
             return ConnectionFailed(reason, failure)
 
 
+def lost_connection(item: core.ConnectionLost) -> ConnectionLost:
+    """Return the exception for a connection that has ended."""
+    return ConnectionLost(item.code, item.reason, clean=item.clean, closed_by=item.closed_by)
+
+
 def failed_request(item: core.RequestItem) -> AigwError:
     """Return the exception for a request that did not end well."""
     match item:
@@ -171,7 +183,7 @@ def failed_request(item: core.RequestItem) -> AigwError:
             return RequestTimedOut(seconds)
         case core.StreamBroken(metadata, reason):
             return StreamInterrupted(reason, metadata)
-        case core.ConnectionLost(code, reason):
-            return ConnectionLost(code, reason)
+        case core.ConnectionLost():
+            return lost_connection(item)
         case _:
             raise AssertionError(f"the engine broke its own order of items: {item}")

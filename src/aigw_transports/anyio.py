@@ -1,16 +1,20 @@
 """The gateway, or any engine, on anyio, under asyncio and trio.
 
-`connect()` is the client of a gateway, `serve()` listens with an engine, `Driver` does everything else.
+`connect()` is the client of a gateway for many requests, `connect_realtime()` that for a realtime session, `serve()`
+listens with an engine, `Driver` does everything else.
 """
 
 from aigw_proto._effects import TlsPolicy
 from aigw_proto._errors import AigwError, LocalProtocolError
-from aigw_proto.client import ClientLimits, TokenForm
+from aigw_proto._limits import WebSocketLimits
+from aigw_proto.client import ClientLimits, ClosedBy, TokenForm
 from aigw_proto.envelopes import Backoff, Metadata, StepSettings
 from aigw_proto.ws import DeflatePolicy
 
-from ._anyio_client import FAREWELL_SECONDS, Gateway, ReplyStream, connect
+from ._anyio_client import Gateway, ReplyStream, connect
+from ._anyio_connection import FAREWELL_SECONDS
 from ._anyio_driver import CLOSE_NOTIFY_SECONDS, FLUSH_SECONDS, Driver, log_to_standard_library, serve
+from ._anyio_realtime import RealtimeConnection, connect_realtime
 from ._client_errors import (
     ConnectionFailed,
     ConnectionLost,
@@ -32,6 +36,7 @@ __all__ = [
     "Backoff",
     "Chunk",
     "ClientLimits",
+    "ClosedBy",
     "ConnectionFailed",
     "ConnectionLost",
     "DeflatePolicy",
@@ -44,6 +49,7 @@ __all__ = [
     "Metadata",
     "ProviderError",
     "Query",
+    "RealtimeConnection",
     "Reply",
     "ReplyStream",
     "RequestRejected",
@@ -54,7 +60,9 @@ __all__ = [
     "TlsPolicy",
     "TokenForm",
     "UnexpectedStream",
+    "WebSocketLimits",
     "connect",
+    "connect_realtime",
     "log_to_standard_library",
     "serve",
 ]

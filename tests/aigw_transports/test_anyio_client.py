@@ -351,7 +351,7 @@ def test_exceptions_leave_the_block_as_they_are(
 
     async def play(hand: Hand) -> None:
         await hand.accept()
-        closed.append(await last_words(hand))
+        closed.append(await hand.read_to_end())
 
     async def main() -> None:
         async with played(play) as url:
@@ -365,27 +365,12 @@ def test_exceptions_leave_the_block_as_they_are(
     run(backend, main)
 
 
-async def last_words(hand: Hand) -> Closed:
-    """Read to the end, answering Close."""
-    assert hand.ws is not None
-    while True:
-        event = hand.ws.next_event()
-        await hand.flush()
-        if isinstance(event, Closed):
-            return event
-        if not isinstance(event, TextMessage):
-            try:
-                hand.ws.receive_data(await hand.stream.receive(), anyio.current_time())
-            except anyio.EndOfStream:
-                hand.ws.receive_eof(anyio.current_time())
-
-
 def test_cancelling_the_block_says_close(backend: str) -> None:
     closed: list[Closed] = []
 
     async def play(hand: Hand) -> None:
         await hand.accept()
-        closed.append(await last_words(hand))
+        closed.append(await hand.read_to_end())
 
     async def main() -> None:
         async with played(play) as url:
@@ -585,7 +570,7 @@ def test_a_frame_that_belongs_to_nobody_is_logged(backend: str, caplog: pytest.L
         assert hand.ws is not None
         hand.ws.send_text('{"type":"gateway.goaway"}')
         await hand.flush()
-        await last_words(hand)
+        await hand.read_to_end()
 
     async def main() -> None:
         async with played(play) as url, aigw.connect(url):
@@ -610,7 +595,7 @@ def test_wss_checks_the_certificate(backend: str, tmp_path: Path) -> None:
         assert hand.ws is not None
         hand.ws.send_close()
         await hand.flush()
-        await last_words(hand)
+        await hand.read_to_end()
 
     async def main() -> None:
         async with played(play, server) as url:

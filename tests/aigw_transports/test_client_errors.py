@@ -35,12 +35,12 @@ def test_what_keeps_a_connection_from_opening() -> None:
         (core.RequestTimedOut(1.5), errors.RequestTimedOut, "no complete answer within 1.5 s"),
         (core.StreamBroken(METADATA, "cut"), errors.StreamInterrupted, "the stream was interrupted: cut"),
         (
-            core.ConnectionLost(1006, "", clean=False),
+            core.ConnectionLost(1006, "", clean=False, closed_by=core.ClosedBy.NETWORK),
             errors.ConnectionLost,
             "the connection to the gateway ended with code 1006",
         ),
         (
-            core.ConnectionLost(1012, "restart", clean=True),
+            core.ConnectionLost(1012, "restart", clean=True, closed_by=core.ClosedBy.PEER),
             errors.ConnectionLost,
             "the connection to the gateway ended with code 1012: restart",
         ),
@@ -50,6 +50,11 @@ def test_what_ends_a_request_badly(item: core.RequestItem, kind: type[AigwError]
     error = errors.failed_request(item)
     assert type(error) is kind
     assert str(error) == text
+
+
+def test_a_lost_connection_says_who_ended_it() -> None:
+    error = errors.lost_connection(core.ConnectionLost(1009, "too big", clean=False, closed_by=core.ClosedBy.CLIENT))
+    assert (error.code, error.reason, error.clean, error.closed_by) == (1009, "too big", False, core.ClosedBy.CLIENT)
 
 
 def test_errors_carry_the_envelope() -> None:

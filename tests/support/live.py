@@ -13,10 +13,11 @@ import anyio
 from anyio.streams.tls import TLSStream
 
 from aigw_proto._inputs import Input, ShutdownRequested
+from aigw_proto._kinds import Signal
 from aigw_proto.gateway import GatewayConfig, GatewayEngine, GatewaySettings
 from aigw_proto.mock import MockEngine
 from aigw_proto.providers import BaseUrl, ProviderTable
-from aigw_proto.ws import Opening, UpgradeOffer, WSConnection
+from aigw_proto.ws import Closed, Opening, UpgradeOffer, WebSocketEvent, WSConnection
 from aigw_transports.anyio import Driver, serve
 
 if TYPE_CHECKING:
@@ -85,6 +86,23 @@ class Hand:
             self.opening.receive_data(await self.stream.receive(), anyio.current_time())
         self.opening.reject(status, body)
         await self.flush()
+
+    async def next_event(self) -> WebSocketEvent:
+        """Wait for the next event of the WebSocket; Close and pings are answered."""
+        assert self.ws is not None
+        while isinstance(event := self.ws.next_event(), Signal):
+            try:
+                self.ws.receive_data(await self.stream.receive(), anyio.current_time())
+            except anyio.EndOfStream:
+                self.ws.receive_eof(anyio.current_time())
+        await self.flush()
+        return event
+
+    async def read_to_end(self) -> Closed:
+        """Read to the end, answering Close."""
+        while not isinstance(event := await self.next_event(), Closed):
+            pass
+        return event
 
     async def flush(self) -> None:
         """Send what is queued."""

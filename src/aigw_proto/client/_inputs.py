@@ -1,4 +1,4 @@
-"""What the API layer asks of the client engine, beside the inputs that every engine takes."""
+"""What the API layer asks of the client engines, beside the inputs that every engine takes."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ __all__ = [
     "Consumed",
     "CreateRequest",
     "OpenConnection",
+    "RealtimeInput",
+    "SendMessage",
     "TokenForm",
 ]
 
@@ -40,7 +42,7 @@ class TokenForm(enum.Enum):
 
 @record
 class OpenConnection:
-    """Connect to a gateway. Once per engine, before any request.
+    """Connect to a gateway. Once per engine, before anything else.
 
     Answered on `CONNECTION_TICKET` by one of `Opened`, `OpenRefused`, `OpenFailed`. `tls` is used for `wss://` only;
     None means the system's roots. `headers` are added to the upgrade request; `cf-aig-*` headers there are defaults
@@ -72,6 +74,17 @@ class CreateRequest:
 
 
 @record
+class SendMessage:
+    """Send one message of a realtime session; `payload` of a text is UTF-8.
+
+    Not before `Opened`; after the connection's end it is dropped, and so it is once the peer has said Close.
+    """
+
+    payload: bytes
+    binary: bool
+
+
+@record
 class CancelRequest:
     """Withdraw a request: `universal.cancel` is sent and nothing is delivered for the ticket any more.
 
@@ -84,6 +97,8 @@ class CancelRequest:
 @record
 class Consumed:
     """The program has taken delivered items: for each ticket the sum of their `held_bytes`.
+
+    The messages of a realtime session count on `CONNECTION_TICKET`.
 
     May be reported in batches while reading goes on; at once after `ReadingPaused(True)`. What a cancelled ticket still
     held needs no report.
@@ -104,3 +119,4 @@ class CloseConnection:
 
 
 ClientInput: TypeAlias = Input | OpenConnection | CreateRequest | CancelRequest | Consumed | CloseConnection
+RealtimeInput: TypeAlias = Input | OpenConnection | SendMessage | Consumed | CloseConnection

@@ -1,18 +1,23 @@
-"""What the client engine hands over in `Deliver` effects.
+"""What the client engines hand over in `Deliver` effects.
 
-On `CONNECTION_TICKET` come, in this order: one of `Opened`, `OpenRefused` and `OpenFailed`; after `Opened` any number
-of `ConnectionNotice`, `SendingAllowed`, `ReadingPaused` and `FrameReceived`; at last one `ConnectionLost`. On a
-request's ticket comes exactly one terminal item, nothing after it, and nothing at all after a cancel:
+A `ClientEngine` delivers on `CONNECTION_TICKET`, in this order: one of `Opened`, `OpenRefused` and `OpenFailed`; after
+`Opened` any number of `ConnectionNotice`, `SendingAllowed`, `ReadingPaused` and `FrameReceived`; at last one
+`ConnectionLost`. On a request's ticket comes exactly one terminal item, nothing after it, and nothing at all after a
+cancel:
 
 * `ReplyReceived`, or
 * `RequestFailed`, or
 * `RequestNotSent`, or
 * `StreamStarted`, `ChunkReceived` any number of times, `StreamFinished` or `StreamBroken`, or
 * `RequestTimedOut` or `ConnectionLost` at any time instead of what would have come next.
+
+A `RealtimeClientEngine` delivers all on `CONNECTION_TICKET`: one of `Opened`, `OpenRefused` and `OpenFailed`; after
+`Opened` any number of `MessageReceived`, `SendingAllowed` and `ReadingPaused`; at last one `ConnectionLost`.
 """
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING, TypeAlias
 
 from .._kinds import record
@@ -25,14 +30,17 @@ if TYPE_CHECKING:
 __all__ = [
     "ChunkReceived",
     "ClientItem",
+    "ClosedBy",
     "ConnectionItem",
     "ConnectionLost",
     "ConnectionNotice",
     "FrameReceived",
+    "MessageReceived",
     "OpenFailed",
     "OpenRefused",
     "Opened",
     "ReadingPaused",
+    "RealtimeItem",
     "ReplyReceived",
     "RequestFailed",
     "RequestItem",
@@ -90,7 +98,8 @@ class ConnectionNotice:
 class SendingAllowed:
     """False when the unsent backlog passed high water: hold new requests back; True when it has shrunk again.
 
-    Advice that keeps memory bounded: a request given nevertheless is sent.
+    Advice that keeps memory bounded: a request given nevertheless is sent. A `RealtimeClientEngine` also says False
+    once either side has said Close: what is given then is lost, and `ConnectionLost` follows.
     """
 
     allowed: bool
@@ -104,6 +113,13 @@ class ReadingPaused:
     """
 
     paused: bool
+
+
+@record
+class MessageReceived:
+    """One message of a realtime session, whole: a text as `str`, a binary one as `bytes`."""
+
+    data: str | bytes
 
 
 @record
@@ -184,6 +200,15 @@ class RequestTimedOut:
     timeout_seconds: float
 
 
+class ClosedBy(enum.Enum):
+    """Who ended a connection, as far as this side can tell."""
+
+    PROGRAM = "the program closed it, or left its block"
+    PEER = "the other side said Close first"
+    CLIENT = "the client gave it up: the other side broke the protocol, a limit or a deadline"
+    NETWORK = "it was cut without a Close from either side"
+
+
 @record
 class ConnectionLost:
     """The connection ended; terminal. `code` and `reason` as in `aigw_proto.ws.Closed` and `Failed`.
@@ -194,6 +219,7 @@ class ConnectionLost:
     code: int
     reason: str
     clean: bool
+    closed_by: ClosedBy
 
 
 ConnectionItem: TypeAlias = (
@@ -218,10 +244,17 @@ RequestItem: TypeAlias = (
     | ConnectionLost
 )
 ClientItem: TypeAlias = ConnectionItem | RequestItem
+RealtimeItem: TypeAlias = (
+    Opened | OpenRefused | OpenFailed | MessageReceived | SendingAllowed | ReadingPaused | ConnectionLost
+)
 
 
-def held_bytes(item: RequestItem) -> int:
+def held_bytes(item: RequestItem | MessageReceived) -> int:
     """Return what an item counts for in flow control until it is reported by `Consumed`."""
+    if isinstance(item, MessageReceived):
+        data = item.data
+        wide = isinstance(data, str) and not data.isascii()  # then a character takes up to four bytes
+        return (4 * len(data) if wide else len(data)) + _ITEM_OVERHEAD_BYTES
     if isinstance(item, ChunkReceived | ReplyReceived | RequestFailed):
         return len(item.response) + _ITEM_OVERHEAD_BYTES
     return _ITEM_OVERHEAD_BYTES

@@ -1,4 +1,4 @@
-"""The bounds of the client engine, each with the reason for its default. Bytes and seconds."""
+"""The bounds of the client engines, each with the reason for its default. Bytes and seconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIB = 1024 * KIB
 
 @record
 class ClientLimits:
-    """Bounds of one `ClientEngine`."""
+    """Bounds of one `ClientEngine` or `RealtimeClientEngine`; those of requests mean nothing to the latter."""
 
     open_timeout_seconds: float = 10.0
     """From `OpenConnection` to the end of the opening handshake: name lookup, TCP, TLS and one round trip."""

@@ -17,7 +17,7 @@ from ._items import ReadingPaused, SendingAllowed, held_bytes
 if TYPE_CHECKING:
     from .._effects import Effect
     from .._kinds import LinkId
-    from ._items import ConnectionItem, RequestItem
+    from ._items import ConnectionItem, MessageReceived, RequestItem
     from ._limits import ClientLimits
     from ._session import Session
 
@@ -27,11 +27,12 @@ __all__ = ["Outlet"]
 class Outlet:
     """The effects of the turn under way, and flow control."""
 
-    __slots__ = ("_link", "effects", "flow", "paused", "peer_gone")
+    __slots__ = ("_holding", "_link", "effects", "flow", "paused", "peer_gone")
 
     def __init__(self, link: LinkId, limits: ClientLimits) -> None:
         """Begin with nothing to say, reading."""
         self._link = link
+        self._holding = False
         self.effects: deque[Effect] = deque()
         self.flow = Flow(limits)
         self.paused = False
@@ -43,8 +44,8 @@ class Outlet:
         """Hand over what concerns the connection."""
         self.effects.append(Deliver(CONNECTION_TICKET, item))
 
-    def answer(self, ticket: int, item: RequestItem, now: float) -> None:
-        """Hand over what concerns a request; it counts as held until it is consumed."""
+    def answer(self, ticket: int, item: RequestItem | MessageReceived, now: float) -> None:
+        """Hand over what concerns a request, or a message; it counts as held until it is consumed."""
         self.effects.append(Deliver(ticket, item))
         self.flow.delivered(ticket, held_bytes(item), now)
 
@@ -52,8 +53,15 @@ class Outlet:
         """Note the driver's backlog, and tell the API layer when it passes a mark."""
         before = self.flow.sending
         self.flow.unsent(size)
-        if self.flow.sending is not before:
+        if self.flow.sending is not before and not self._holding:
             self.deliver(SendingAllowed(self.flow.sending))
+
+    def hold_senders(self) -> None:
+        """Tell the API layer once that nothing can be sent any more: `ConnectionLost` follows."""
+        if not self._holding:
+            self._holding = True
+            if self.flow.sending:
+                self.deliver(SendingAllowed(allowed=False))
 
     def set_reading(self, session: Session, now: float, *, closing: bool) -> None:
         """Bring driver, session and API layer in line with the level; a closing connection is read whatever is held."""

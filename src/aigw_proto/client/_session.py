@@ -1,8 +1,7 @@
 """One byte stream to a gateway as one machine: the opening handshake, then the WebSocket.
 
 The engine sees a stream of events without caring which machine speaks: one of `Opened`, `OpenRefused`, `OpenFailed`;
-text frames; one `ConnectionLost`. The three that end it are terminal. Binary messages have no meaning in the universal
-API and end the connection here.
+messages; one `ConnectionLost`. The three that end it are terminal.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from ..ws import (
     WSConnection,
     new_key,
 )
-from ._items import ConnectionLost, Opened, OpenFailed, OpenRefused
+from ._items import ClosedBy, ConnectionLost, Opened, OpenFailed, OpenRefused
 from ._upgrade import upgrade_fields
 
 if TYPE_CHECKING:
@@ -37,13 +36,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "SessionEvent"]
 
-SessionEvent: TypeAlias = Opened | OpenRefused | OpenFailed | TextMessage | ConnectionLost
+SessionEvent: TypeAlias = Opened | OpenRefused | OpenFailed | TextMessage | BinaryMessage | ConnectionLost
 
 
 class Session:
     """A `Machine[SessionEvent]` on a link that has just connected."""
 
-    __slots__ = ("_connection", "_entropy", "_now", "_opening", "_websocket")
+    __slots__ = ("_closed_here", "_connection", "_entropy", "_now", "_opening", "_websocket")
 
     def __init__(
         self,
@@ -71,6 +70,7 @@ class Session:
             limits=dataclasses.replace(http, head_timeout_seconds=open_timeout_seconds),
         )
         self._connection: WSConnection | None = None
+        self._closed_here = False
 
     # -- Machine --------------------------------------------------------------------------------------------------
 
@@ -91,14 +91,13 @@ class Session:
             return self._next_opening_event()
         while True:
             event = connection.next_event()
-            if isinstance(event, TextMessage | Signal):
+            if isinstance(event, TextMessage | BinaryMessage | Signal):
                 return event
             if isinstance(event, Closed):
-                return ConnectionLost(event.code, event.reason, event.clean)
+                closed_by = ClosedBy.PEER if event.clean else ClosedBy.NETWORK
+                return self._lost(event.code, event.reason, clean=event.clean, closed_by=closed_by)
             if isinstance(event, Failed):
-                return ConnectionLost(event.code, event.reason, clean=False)
-            if isinstance(event, BinaryMessage):
-                connection.fail(CloseCode.UNSUPPORTED_DATA, "a binary message, but this protocol is text")
+                return self._lost(event.code, event.reason, clean=False, closed_by=ClosedBy.CLIENT)
             # Pings are answered already, and a pong has done its work by coming.
 
     def data_to_send(self) -> list[bytes]:
@@ -116,25 +115,39 @@ class Session:
 
     # -- for the engine, after Opened -----------------------------------------------------------------------------
 
-    def send(self, chunks: Sequence[bytes]) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent: neither side has said Close, as far as it was read."""
+        return self._connection is not None and self._connection.state is ConnectionState.OPEN
+
+    def send_text(self, chunks: Sequence[bytes]) -> None:
         """Queue one text message, unless the connection is closing: then its end will answer for the message."""
-        if self._connection is not None and self._connection.state is ConnectionState.OPEN:
+        if self._connection is not None and self.is_open:
             self._connection.send_text_chunks(chunks)
+
+    def send_binary(self, payload: bytes) -> None:
+        """Queue one binary message, likewise."""
+        if self._connection is not None and self.is_open:
+            self._connection.send_binary(payload)
 
     def close(self, code: int, reason: str, now: float) -> None:
         """Start the closing handshake; `ConnectionLost` follows when it is over or its deadline has passed."""
-        if self._connection is not None and self._connection.state is ConnectionState.OPEN:
+        if self._connection is not None and self.is_open:
             self._connection.send_close(code, reason, now=now)
+            self._closed_here = True
 
-    def reject(self, reason: str) -> None:
+    def reject(self, reason: str, code: CloseCode) -> None:
         """End the connection because of what the gateway sent: Close is queued, `ConnectionLost` follows."""
         if self._connection is not None:
-            self._connection.fail(CloseCode.PROTOCOL_ERROR, reason)
+            self._connection.fail(code, reason)
 
     def set_reading(self, *, enabled: bool, now: float) -> None:
         """Say that the gateway is not read, or is again: while it is not, its silence proves nothing."""
         if self._connection is not None:
             self._connection.set_reading(enabled, now)
+
+    def _lost(self, code: int, reason: str, *, clean: bool, closed_by: ClosedBy) -> ConnectionLost:
+        return ConnectionLost(code, reason, clean, ClosedBy.PROGRAM if self._closed_here else closed_by)
 
     # -- opening --------------------------------------------------------------------------------------------------
 

@@ -44,9 +44,10 @@ def upgrade_fields(request: OpenConnection) -> tuple[Headers, tuple[str, ...]]:
             )
         else:
             subprotocols.insert(0, f"{_AUTHORIZATION}.{request.token}")
-    for subprotocol in request.subprotocols:
+    for number, subprotocol in enumerate(request.subprotocols):
         if _TOKEN.fullmatch(subprotocol) is None:
-            raise LocalProtocolError(f"subprotocol {subprotocol!r}: not a token (RFC 9110 section 5.6.2)")
+            # Named by its place, because many providers take their key as a subprotocol.
+            raise LocalProtocolError(f"subprotocols[{number}]: not a token (RFC 9110 section 5.6.2)")
     if len(set(subprotocols)) < len(subprotocols):
         raise LocalProtocolError("subprotocols: each may be offered once")
     for name, value in request.headers:

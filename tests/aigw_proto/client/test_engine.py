@@ -404,7 +404,9 @@ def test_every_open_request_learns_of_the_end_once() -> None:
     bench.feed(core.CreateRequest(4, (step(),)))
     bench.end()
     for ticket in range(1, 5):
-        assert bench.only(ticket, core.ConnectionLost) == core.ConnectionLost(1012, "restart", clean=True)
+        assert bench.only(ticket, core.ConnectionLost) == core.ConnectionLost(
+            1012, "restart", clean=True, closed_by=core.ClosedBy.PEER
+        )
     assert bench.last(CloseLink) == CloseLink(LINK, CloseHow.FLUSH)
     bench.feed(core.CreateRequest(5, (step(),)))
     assert bench.only(5, core.ConnectionLost).code == 1012
@@ -418,7 +420,9 @@ def test_a_stream_that_breaks_is_1006(clean: bool) -> None:
     bench.open()
     bench.create(1)
     bench.end(clean=clean)
-    assert bench.only(1, core.ConnectionLost) == core.ConnectionLost(1006, "", clean=False)
+    assert bench.only(1, core.ConnectionLost) == core.ConnectionLost(
+        1006, "", clean=False, closed_by=core.ClosedBy.NETWORK
+    )
     assert bench.last(CloseLink) == CloseLink(LINK, CloseHow.FLUSH if clean else CloseHow.ABORT)
     bench.engine.finish()
 
@@ -440,7 +444,7 @@ def test_closing_ends_requests_now_and_the_connection_when_the_gateway_agrees() 
     bench.answer()
     assert not any(isinstance(effect, Drained) for effect in bench.effects)
     bench.end()
-    assert bench.items(CONNECTION)[-1] == core.ConnectionLost(1001, "", clean=True)
+    assert bench.items(CONNECTION)[-1] == core.ConnectionLost(1001, "", clean=True, closed_by=core.ClosedBy.PROGRAM)
     bench.last(Drained)
 
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from aigw_proto._entropy import Entropy
-from aigw_proto._errors import LocalProtocolError
+from aigw_proto._errors import CloseCode, LocalProtocolError
 from aigw_proto._kinds import Signal
 from aigw_proto._limits import HttpLimits, WebSocketLimits
-from aigw_proto.client import ConnectionLost, GatewayUrl, OpenConnection, Opened, OpenFailed, OpenRefused
+from aigw_proto.client import ClosedBy, ConnectionLost, GatewayUrl, OpenConnection, Opened, OpenFailed, OpenRefused
 from aigw_proto.client._session import Session
-from aigw_proto.ws import Closed, Failed, Opening, Ping, Pong, TextMessage, UpgradeOffer, WSConnection
+from aigw_proto.ws import BinaryMessage, Closed, Failed, Opening, Ping, Pong, TextMessage, UpgradeOffer, WSConnection
 from support.client_bench import counted
 
 URL = GatewayUrl(secure=False, host="h", port=80, host_header=b"h", target=b"/")
@@ -49,9 +49,9 @@ def bring(server: WSConnection, session: Session) -> None:
 def test_before_it_is_open_nothing_can_be_said() -> None:
     session = new()
     session.data_to_send()
-    session.send([b"{}"])
+    session.send_text([b"{}"])
     session.close(1000, "", 0.0)
-    session.reject("nonsense")
+    session.reject("nonsense", CloseCode.PROTOCOL_ERROR)
     session.set_reading(enabled=False, now=0.0)
     assert session.data_to_send() == []
     assert session.next_event() is Signal.NEED_DATA
@@ -88,14 +88,54 @@ def test_pings_are_answered_and_pongs_taken() -> None:
     assert server.next_event() == Pong(b"1")
 
 
-def test_a_binary_message_is_refused() -> None:
+def test_binary_messages_go_both_ways() -> None:
     session = new()
+    session.send_binary(b"too early")
     server = join(session)
-    server.send_binary(b"")
+    server.send_binary(b"\x00")
     bring(server, session)
-    assert session.next_event() == ConnectionLost(1003, "a binary message, but this protocol is text", clean=False)
+    assert session.next_event() == BinaryMessage(b"\x00")
+    session.send_binary(b"\x01")
+    session.close(1000, "", 2.0)
+    session.send_binary(b"too late")
     server.receive_data(b"".join(session.data_to_send()), 2.0)
+    assert server.next_event() == BinaryMessage(b"\x01")
     assert isinstance(server.next_event(), Closed)
+
+
+def openness(session: Session) -> bool:
+    return session.is_open  # through a function, because type checkers take a level for constant
+
+
+def test_it_is_open_until_either_side_says_close() -> None:
+    session = new()
+    assert not openness(session)
+    server = join(session)
+    assert openness(session)
+    server.send_close(1012, "restart")
+    bring(server, session)
+    assert openness(session)  # not read yet
+    assert session.next_event() is Signal.NEED_DATA
+    assert not openness(session)
+    session.close(1000, "", 2.0)
+    session.receive_eof(2.0)
+    assert session.next_event() == ConnectionLost(1012, "restart", clean=True, closed_by=ClosedBy.PEER)
+    session = new()
+    join(session)
+    session.close(1000, "", 2.0)
+    assert not openness(session)
+
+
+@pytest.mark.parametrize(
+    ("closed_first", "closed_by"), [(False, ClosedBy.NETWORK), (True, ClosedBy.PROGRAM)], ids=["open", "closing"]
+)
+def test_a_stream_that_ends_without_close(closed_first: bool, closed_by: ClosedBy) -> None:
+    session = new()
+    join(session)
+    if closed_first:
+        session.close(1000, "", 2.0)
+    session.receive_eof(2.0)
+    assert session.next_event() == ConnectionLost(1006, "", clean=False, closed_by=closed_by)
 
 
 def test_after_close_nothing_is_sent() -> None:
@@ -103,12 +143,12 @@ def test_after_close_nothing_is_sent() -> None:
     server = join(session)
     session.close(1000, "", 2.0)
     session.close(1000, "", 2.0)
-    session.send([b"{}"])
+    session.send_text([b"{}"])
     server.receive_data(b"".join(session.data_to_send()), 2.0)
     assert server.next_event() == Closed(1000, "", clean=True)
     bring(server, session)
     session.receive_eof(3.0)
-    assert session.next_event() == ConnectionLost(1000, "", clean=True)
+    assert session.next_event() == ConnectionLost(1000, "", clean=True, closed_by=ClosedBy.PROGRAM)
 
 
 def test_a_dead_gateway_is_noticed_only_while_it_is_read() -> None:
@@ -124,7 +164,7 @@ def test_a_dead_gateway_is_noticed_only_while_it_is_read() -> None:
     session.handle_timeout(160.0)
     lost = session.next_event()
     assert isinstance(lost, ConnectionLost)
-    assert lost.code == 1006
+    assert (lost.code, lost.closed_by) == (1006, ClosedBy.CLIENT)
 
 
 def test_a_bad_field_is_the_callers_mistake() -> None:
@@ -172,9 +212,9 @@ def test_answers_that_open_nothing(answer: bytes, status: int | None) -> None:
 def test_a_gateway_that_talks_nonsense_is_rejected() -> None:
     session = new()
     server = join(session)
-    session.send([b'{"a":', b"1}"])
-    session.reject("nonsense")
+    session.send_text([b'{"a":', b"1}"])
+    session.reject("nonsense", CloseCode.PROTOCOL_ERROR)
     server.receive_data(b"".join(session.data_to_send()), 2.0)
     assert server.next_event() == TextMessage('{"a":1}')
     assert server.next_event() == Closed(1002, "nonsense", clean=True)
-    assert session.next_event() == ConnectionLost(1002, "nonsense", clean=False)
+    assert session.next_event() == ConnectionLost(1002, "nonsense", clean=False, closed_by=ClosedBy.CLIENT)

@@ -29,7 +29,7 @@ def test_fields_and_subprotocols() -> None:
         (OpenConnection(URL, ""), "token: empty"),
         (OpenConnection(URL, "a\r\nb"), "token: empty, or"),
         (OpenConnection(URL, "a/b", TokenForm.SUBPROTOCOL), "token: .* use the header form"),
-        (OpenConnection(URL, subprotocols=("a b",)), "subprotocol 'a b'"),
+        (OpenConnection(URL, subprotocols=("a", "secret/b")), r"subprotocols\[1\]: not a token"),
         (OpenConnection(URL, subprotocols=("a", "a")), "each may be offered once"),
         (OpenConnection(URL, headers=(("", "x"),)), "header ''"),
         (OpenConnection(URL, headers=(("a:", "x"),)), "header 'a:'"),
