@@ -1,7 +1,8 @@
 """Which messages are worth reading: told from their first bytes, or, where these do not say it, from their last ones.
 
 Nearly all messages of a session are audio or small steps of a text. To parse each would cost more than to relay it, so
-a message is read only when it names an event that carries usage.
+a message is read only when it names an event that carries usage. A glance may take a message for worth reading that is
+not, since the reader looks closely; never the other way round within the bytes that it looks at.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import re
 from collections.abc import Collection
 from typing import Final, Protocol
 
-__all__ = ["HEAD_BYTES", "Glance", "Named", "Verdict"]
+__all__ = ["HEAD_BYTES", "TAIL_BYTES", "Glance", "Marked", "Named", "Verdict"]
 
 HEAD_BYTES: Final = 512
+TAIL_BYTES: Final = 2048
+_LAST_BYTES: Final = 128
 
 
 class Verdict(enum.Enum):
-    """What a glance at a message says."""
+    """What a glance at the beginning of a message says."""
 
-    PASS = "pass"  # noqa: S105 - no password
+    SKIP = "skip"
     """Nothing to read in it."""
     READ = "read"
     """To be read when it is whole."""
@@ -35,40 +38,66 @@ class Glance(Protocol):
         ...
 
     def begun(self, head: bytes) -> Verdict:
-        """Judge a message by the first part of it."""
+        """Judge a message by its first part."""
         ...
 
 
 class Named:
-    """For dialects whose events have a name, nearly always at the beginning: `{"type":"response.done",...`."""
+    """For dialects whose events have a name: `{"type":"response.done",...`, or as the last member."""
 
-    __slots__ = ("_key", "_mentions", "_names", "_start")
+    __slots__ = ("_key", "_last", "_mentions", "_names", "_offset", "_start")
 
     def __init__(self, names: Collection[str], *, key: str = "type") -> None:
         """Look for events of these names in the member `key`."""
-        quoted = re.escape(key.encode())
-        self._start = b'{"%b":"' % key.encode()
         self._names = frozenset(name.encode() for name in names)
         self._mentions = tuple(b'"%b"' % name for name in self._names)
-        # the members before it are skipped when they are no objects, whose own members may have the same key
-        self._key = re.compile(
-            rb'\s*\{\s*(?:"(?!%b")[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-+.\w]+)\s*,\s*)*"%b"\s*:\s*"([^"\\]*)"'
-            % (quoted, quoted)
-        )
+        self._start = b'{"%b":"' % key.encode()
+        self._offset = len(self._start)
+        # The members before it are passed over. When one of them is an object or an array, the name is not looked for
+        # any further here, since what they hold may have members of that key too.
+        quoted = re.escape(key.encode())
+        before = rb'(?:"(?!%b")[^"\\]*+"\s*+:\s*+(?:"[^"\\]*+"|[-+.\w]++)\s*+,\s*+)*+' % quoted
+        self._key = re.compile(rb'\s*+\{\s*+%b"%b"\s*+:\s*+"([^"\\]*+)"' % (before, quoted))
+        self._last = re.compile(rb'"%b"\s*+:\s*+"([^"\\]*+)"\s*+\}\s*+\Z' % quoted)
 
     def whole(self, data: bytes) -> bool:
         """Return whether this message is worth reading."""
-        start = self._start
-        if data.startswith(start):
-            return data[len(start) : data.find(b'"', len(start), HEAD_BYTES)] in self._names
-        found = self._key.match(data, 0, HEAD_BYTES)
+        if data.startswith(self._start):
+            offset = self._offset
+            return data[offset : data.find(b'"', offset, HEAD_BYTES)] in self._names
+        found = self._key.match(data, 0, HEAD_BYTES) or self._last.search(data, max(len(data) - _LAST_BYTES, 0))
         if found is not None:
             return found[1] in self._names
         return any(mention in data for mention in self._mentions)
 
     def begun(self, head: bytes) -> Verdict:
-        """Judge a message by the first part of it."""
+        """Judge a message by its first part."""
         found = self._key.match(head, 0, HEAD_BYTES)
         if found is None:
             return Verdict.UNSURE
-        return Verdict.READ if found[1] in self._names else Verdict.PASS
+        return Verdict.READ if found[1] in self._names else Verdict.SKIP
+
+
+class Marked:
+    """For dialects whose messages have no name: certain members at either end make one worth reading."""
+
+    __slots__ = ("_marks",)
+
+    def __init__(self, marks: Collection[bytes]) -> None:
+        """Look for these byte strings."""
+        self._marks = tuple(marks)
+
+    def whole(self, data: bytes) -> bool:
+        """Return whether this message is worth reading."""
+        if len(data) > TAIL_BYTES:
+            # no member begins before a quotation mark: of audio, which holds none, this leaves the last few bytes
+            tail = data.find(b'"', len(data) - TAIL_BYTES)
+            data = data[:HEAD_BYTES] + data[tail:] if tail >= 0 else data[:HEAD_BYTES]
+        for mark in self._marks:  # noqa: SIM110 - a generator would cost more than the search
+            if mark in data:
+                return True
+        return False
+
+    def begun(self, head: bytes) -> Verdict:  # noqa: ARG002 - the form of a glance
+        """Judge a message by its first part: its last one is needed."""
+        return Verdict.UNSURE

@@ -1,27 +1,30 @@
-"""Looks at the messages of a realtime session on their way: counts them and finds what the provider says of usage.
+"""Looks at the messages of a realtime session on their way: counts them and notes what the provider says of usage.
 
-It alters and delays nothing. A piece costs two additions; the first bytes of a provider's message decide whether it is
-read at all, and only then is it kept until it is whole. What is kept is bounded, also for a message that is not: one
-that outgrows the bound is let go, and the next is looked at as if nothing had happened.
+It alters and delays nothing, and what it keeps is bounded. A piece costs two or three additions; of a provider's
+message the first bytes decide whether it is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
+
+import msgspec
 
 from .._kinds import record
 from ..providers._dialect import Dialect
-from ._glance import HEAD_BYTES, Glance, Named, Verdict
-from ._usage import Report
-from ._usage_openai import REALTIME_EVENTS, RESPONSES_EVENTS, read_openai
+from ._bill import Bill
+from ._reading import Reader
+from ._usage import Report, Slice, as_name, decode, plain
 
 __all__ = ["Observer", "Turn"]
+
+UNFINISHED: Final = "unfinished"
+_MAX_FIRST_BYTES = 64 * 1024
 
 
 @record
 class Turn:
-    """What happened since the turn before. See `TurnRecord` for the fields."""
+    """What happened since the turn before. `TurnRecord` explains the fields."""
 
     event: str
     status: str | None
@@ -35,132 +38,133 @@ class Turn:
     duration_seconds: float
 
 
-@record
-class _Language:
-    glance: Glance
-    read: Callable[[bytes], Report | None]
-    in_binary: bool = False
+class _First(msgspec.Struct):
+    """Where the first message of a client names a model: OpenAI Responses, Cartesia, Gemini."""
+
+    model: Slice = msgspec.UNSET
+    model_id: Slice = msgspec.UNSET
+    setup: Slice = msgspec.UNSET
 
 
-_LANGUAGES: Final = {
-    Dialect.OPENAI_REALTIME: _Language(Named(REALTIME_EVENTS), read_openai),
-    Dialect.OPENAI_RESPONSES: _Language(Named(RESPONSES_EVENTS), read_openai),
-}
+_FIRST: Final = msgspec.json.Decoder(_First)
 
 
 class Observer:
-    """Counts one session. Feed every piece of either side, in order, whole messages or parts of them."""
+    """Watches one session. Feed it every piece of either side in order; pieces of the two sides may be mixed."""
 
     __slots__ = (
         "_asked_at",
         "_before",
-        "_began_at",
-        "_glance",
-        "_in_binary",
-        "_kept",
-        "_kept_bytes",
-        "_max_bytes",
-        "_pending",
-        "_read",
-        "_sure",
+        "_bill",
+        "_event",
+        "_reader",
+        "_session_id",
+        "_status",
+        "_turn_ended_at",
         "client_bytes",
         "client_messages",
         "model",
         "provider_bytes",
         "provider_messages",
-        "tokens",
         "turns",
     )
 
     def __init__(self, dialect: Dialect, *, now: float, max_bytes: int, model: str | None) -> None:
-        """Begin when the session opens. `model` is what the request named; the provider may know better."""
-        language = _LANGUAGES.get(dialect)
-        self._glance = None if language is None else language.glance
-        self._read = None if language is None else language.read
-        self._in_binary = language is not None and language.in_binary
-        self._max_bytes = max_bytes
-        self._kept: list[bytes] | None = None
-        self._kept_bytes = 0
-        self._sure = False
-        self._before = (0, 0, 0, 0)
-        self._began_at = now
+        """Begin when the session opens.
+
+        `max_bytes` bounds what is kept of one message. `model` is what the request named; the provider may know better.
+        """
+        self._reader = Reader.of(dialect, max_bytes=max_bytes)
+        self._bill = Bill()
         self._asked_at: float | None = None
-        self._pending: dict[str, int] = {}
+        self._turn_ended_at = now
+        self._before = (0, 0, 0, 0)
+        self._event = ""
+        self._status: str | None = None
+        self._session_id: str | None = None
         self.model = model
         self.client_messages = 0
         self.client_bytes = 0
         self.provider_messages = 0
         self.provider_bytes = 0
         self.turns = 0
-        self.tokens: dict[str, int] = {}
 
-    def client_piece(self, data: bytes, *, text: bool, started: bool, finished: bool, now: float) -> None:
+    @property
+    def tokens(self) -> dict[str, int]:
+        """The tokens of all turns that have ended."""
+        return self._bill.tokens
+
+    def client_piece(
+        self,
+        data: bytes,
+        *,
+        text: bool,  # noqa: ARG002 - both sides are fed alike
+        started: bool,
+        finished: bool,
+        now: float,
+    ) -> None:
         """Count a piece of a client's message."""
-        if started and text and self._asked_at is None:
-            self._asked_at = now
         self.client_bytes += len(data)
         if finished:
             self.client_messages += 1
+        if self._asked_at is None:
+            self._asked_at = now
+            if self.model is None and started and finished and self.client_messages == 1:
+                self._learn_model(data)
 
     def provider_piece(self, data: bytes, *, text: bool, started: bool, finished: bool, now: float) -> Turn | None:
         """Count a piece of a provider's message; return the turn that ends with it."""
         self.provider_bytes += len(data)
         if finished:
             self.provider_messages += 1
-            if started:
-                if (text or self._in_binary) and self._glance is not None and self._glance.whole(data):
-                    return self._note(data, now)
-                return None
-        elif started:
-            self._kept = [] if self._glance is not None and (text or self._in_binary) else None
-            self._kept_bytes = 0
-            self._sure = False
-        return self._gather(data, finished=finished, now=now)
+        reader = self._reader
+        if reader is None or not (text or reader.in_binary):
+            return None
+        if started and finished:
+            report = reader.read(data) if reader.is_worth(data) else None
+        else:
+            report = reader.add(data, started=started, finished=finished)
+        return None if report is None else self._note(report, now)
 
     def last(self, now: float) -> Turn | None:
-        """Return what the provider counted since the last turn; None when that is nothing."""
-        return None if not self._pending else self._end(Report(event="", tokens=self._pending), now)
-
-    def _gather(self, data: bytes, *, finished: bool, now: float) -> Turn | None:
-        kept = self._kept
-        if kept is None or self._glance is None:
+        """Return what the provider counted since the last turn; None when that is nothing. For the end of a session."""
+        if not self._bill.is_open:
             return None
-        kept.append(data)
-        self._kept_bytes += len(data)
-        if self._kept_bytes > self._max_bytes:
-            self._kept = None
-        elif finished:
-            self._kept = None
-            message = b"".join(kept)
-            if self._sure or self._glance.whole(message):
-                return self._note(message, now)
-        elif not self._sure and self._kept_bytes - len(data) < HEAD_BYTES:
-            verdict = self._glance.begun(b"".join(kept)[:HEAD_BYTES])
-            self._sure = verdict is Verdict.READ
-            if verdict is Verdict.PASS:
-                self._kept = None
-        return None
+        return self._end(Report(event=self._event, status=self._status or UNFINISHED), now)
 
-    def _note(self, message: bytes, now: float) -> Turn | None:
-        report = None if self._read is None else self._read(message)
-        if report is None:
-            return None
+    def _learn_model(self, data: bytes) -> None:
+        first = decode(_FIRST, data) if len(data) <= _MAX_FIRST_BYTES else None
+        if first is None:
+            return
+        setup = decode(_FIRST, first.setup) or _First()
+        names = (as_name(plain(each)) for each in (first.model, first.model_id, setup.model))
+        self.model = next((name for name in names if name is not None), None)
+
+    def _note(self, report: Report, now: float) -> Turn | None:
+        self._bill.note(report)
+        self._event = report.event
+        self._status = report.status or self._status
+        if not report.ends_turn:
+            self._session_id = report.response_id or self._session_id
         self.model = report.model or self.model
-        return self._end(report, now) if report.ends_turn else None
+        if not report.ends_turn or (report.if_counted and not self._bill.is_open):
+            return None
+        return self._end(report, now)
 
     def _end(self, report: Report, now: float) -> Turn:
-        for kind, count in report.tokens.items():
-            self.tokens[kind] = self.tokens.get(kind, 0) + count
-        self.turns += 1
         counted = (self.client_messages, self.client_bytes, self.provider_messages, self.provider_bytes)
         before, self._before = self._before, counted
-        began_at, self._began_at = self._began_at, now
+        began_at = self._turn_ended_at if self._asked_at is None else self._asked_at
+        self._asked_at, self._turn_ended_at = None, now
+        tokens, audio_seconds = self._bill.close()
+        status, self._status = report.status or self._status, None
+        self.turns += 1
         return Turn(
             event=report.event,
-            status=report.status,
-            response_id=report.response_id,
-            tokens=dict(report.tokens),
-            audio_seconds=report.audio_seconds,
+            status=status,
+            response_id=report.response_id or self._session_id,
+            tokens=tokens,
+            audio_seconds=audio_seconds,
             client_messages=counted[0] - before[0],
             client_bytes=counted[1] - before[1],
             provider_messages=counted[2] - before[2],
