@@ -96,9 +96,7 @@ class Reader:
         if len(data) < start + length:
             return None
         payload = bytes(data[start : start + length])
-        frame = Frame(
-            data[0] & 0x0F, mask(payload, key) if key else payload, bool(data[0] & FIN), bool(data[0] & RSV1)
-        )
+        frame = Frame(data[0] & 0x0F, mask(payload, key) if key else payload, bool(data[0] & FIN), bool(data[0] & RSV1))
         del data[: start + length]
         self._judge_order(frame)
         return frame

@@ -132,6 +132,16 @@ class Side:
         """Let things happen until a condition holds."""
         self._run(condition)
 
+    def wait_for_pings(self, count: int) -> None:
+        """Wait until that many pings have come in all."""
+        self._run(lambda: len(self.pings) >= count or self.has_ended)
+        assert len(self.pings) >= count, "the stream ended"
+
+    def wait_for_pongs(self, payload: bytes, count: int) -> None:
+        """Wait until that many pongs with that payload have come in all."""
+        self._run(lambda: self.pongs.count(payload) == count or self.has_ended)
+        assert self.pongs.count(payload) == count, "the stream ended"
+
     def get_head(self) -> Head:
         """Wait for the head of the other side's request or response."""
         self._run(lambda: self.head is not None or self.has_ended)
@@ -159,7 +169,7 @@ class Side:
 
     def message(self) -> Message:
         """Wait for the next message."""
-        opcode, parts, is_final = 0, [], False
+        opcode, parts, is_final = 0, list[bytes](), False
         while not is_final:
             got = self.next_frame()
             assert got.opcode < CLOSE, f"expected data, not a Close with {got.payload!r}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from aigw_proto._effects import LogLevel
 from aigw_proto._inputs import Input
 from aigw_proto._limits import GatewayLimits, WebSocketLimits
 from aigw_proto.gateway import GatewayConfig, GatewayEngine, GatewaySettings
-from aigw_proto.providers import ProviderTable
+from aigw_proto.providers import ProviderTable, parse_realtime_url
 from aigw_proto.testing import Checked
 from aigw_proto.ws import DeflatePolicy
 from aigw_transports.memory import Faults, Host, Peer, World
@@ -109,11 +109,11 @@ class Stage(abc.ABC):
     def finish(self) -> None:
         """End the test: all that the test has left open is closed, and then nothing may be open anywhere."""
 
-    def clear(self) -> None:
+    def clear(self) -> None:  # noqa: B027 - most have nothing to do
         """Let go of what a failed test has left behind."""
 
     @contextmanager
-    def steady(self, allowed_bytes: int) -> Iterator[Callable[[], None]]:
+    def steady(self, allowed_bytes: int) -> Generator[Callable[[], None]]:
         """Check that the gateway does not grow by more; gives a function that looks at it in between."""
         before = self._resident_bytes()
 
@@ -190,10 +190,8 @@ class MemoryStage(Stage):
         self.listener = self.world.listen("provider", 80, on_peer=self._arrive)
         self.host: Host[Any] | None = None
         if relay:
-            limits = (HURRY, HURRY_WEBSOCKET) if hurried else ({}, {})
-            engine = GatewayEngine(
-                memory_config(*limits), random_bytes=random.Random(1).randbytes, epoch_unix_seconds=1.8e9
-            )
+            config = memory_config(HURRY, HURRY_WEBSOCKET) if hurried else memory_config({}, {})
+            engine = GatewayEngine(config, random_bytes=random.Random(1).randbytes, epoch_unix_seconds=1.8e9)
             # High water, one read that was on its way, and a frame's head: nothing else may pile up in a driver.
             self.checked: Checked[Input] = Checked(engine, max_unsent_bytes=4 * 128 * 1024)
             self.host = self.world.host("gateway", self.checked, port=80)
@@ -234,7 +232,6 @@ class MemoryStage(Stage):
 
 def memory_config(limits: Mapping[str, float], websocket: Mapping[str, float]) -> GatewayConfig:
     """Return the gateway's configuration in the memory world."""
-    from aigw_proto.providers import parse_realtime_url
     table = ProviderTable.builtin()
     addresses = {slug: f"ws://provider{path}" for slug, path in PROVIDERS.items()} | {GONE: "ws://nowhere"}
     for slug, address in addresses.items():
@@ -243,14 +240,13 @@ def memory_config(limits: Mapping[str, float], websocket: Mapping[str, float]) -
         changed = table.with_override(slug, realtime=base, deflate=slug == DEFLATED)
         assert isinstance(changed, ProviderTable), changed
         table = changed
-    config = GatewayConfig(
+    return GatewayConfig(
         gateways=(GatewaySettings(), GatewaySettings(gateway_id="closed", authentication=True, tokens=(TOKEN,))),
         providers=table,
         limits=GatewayLimits(**limits),  # type: ignore[arg-type]  # the names are checked when it is called
         websocket=WebSocketLimits(**websocket),  # type: ignore[arg-type]  # likewise
         deflate=DeflatePolicy(),
     )
-    return config
 
 
 def serving_relay(provider_port: int, dead_port: int, *, hurried: bool = False) -> Any:

@@ -252,20 +252,18 @@ def test_a_peer_that_answers_a_lost_connection_never(hurried: Stage, closer: str
     listener.broke()
 
 
-SECRET = "k-\u0031"
+SECRET = "sk-1234567890"
 
 
 @CLOSERS
-def test_a_secret_in_a_reason_is_hidden_and_the_reason_stays_legal(relay: Stage, closer: str) -> None:
-    """What stands for the secret may be longer than it, and there is room for 123 octets."""
+def test_a_secret_in_a_reason_is_hidden(relay: Stage, closer: str) -> None:
+    """And the rest of it stays, though it fills the frame."""
     sides = relay.pair("openai", "?model=m", f"Authorization: Bearer {SECRET}")
     speaker, listener = roles(sides, closer)
-    reason = f"{SECRET} is no key; ".encode()
-    reason += ("é" * 100).encode()[: 123 - len(reason) - 1] + b"x"
-    reason = reason.decode(errors="ignore").encode()
-    speaker.close(1008, reason)
+    before, behind = "clé incorrecte\u202f: ".encode(), b" " + "é".encode() * 44
+    speaker.close(1008, before + SECRET.encode() + behind)
     code, told = listener.got_close()
     assert code == 1008
     assert SECRET not in told.decode()
-    assert " is no key; éééé" in told.decode()
-    assert len(told) >= 120
+    assert told.startswith(before)
+    assert told.endswith(behind)

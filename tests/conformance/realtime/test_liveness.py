@@ -57,7 +57,8 @@ def test_a_ping_is_answered_while_the_other_side_is_slow(relay: Stage, who: str)
 
 def test_each_leg_has_pings_of_its_own(hurried: Stage) -> None:
     client, provider = hurried.pair()
-    client.wait(lambda: len(client.pings) >= 2 and len(provider.pings) >= 2)
+    client.wait_for_pings(2)
+    provider.wait_for_pings(2)
     provider.say("still there")
     assert client.text() == "still there"
     assert client.pongs == []
@@ -83,7 +84,7 @@ def test_a_busy_peer_is_not_taken_for_dead(hurried: Stage, who: str) -> None:
     peer.answers_pings = False
     speech = peer.frame(FIN | TEXT, b"a long word")
     for at in range(6):
-        peer.wait(lambda at=at: len(peer.pings) > at)
+        peer.wait_for_pings(at + 1)
         peer.send(speech[at : at + 1])
     peer.send(speech[6:])
     assert other.text() == "a long word"
@@ -96,7 +97,8 @@ def test_a_late_pong_is_one(hurried: Stage, who: str) -> None:
     peer, other = pair_as(hurried, who)
     peer.answers_pings = False
     for count in range(1, 4):
-        peer.wait(lambda count=count: len(peer.pings) >= count and len(other.pings) >= 2 * count)
+        peer.wait_for_pings(count)
+        other.wait_for_pings(2 * count)
         peer.send(peer.frame(FIN | PONG, peer.pings[-1]))
     other.say("no hurry")
     assert peer.text() == "no hurry"

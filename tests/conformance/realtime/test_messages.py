@@ -115,7 +115,7 @@ def test_control_frames_between_fragments(stage: Stage) -> None:
         ping, pong = speaker.frame(FIN | PING, b"are you there"), speaker.frame(FIN | PONG, b"nobody asked")
         speaker.send(*fragmented(speaker, TEXT, [b"a", b"", b"b", b"c"], ping, pong))
         assert listener.message() == Message(TEXT, b"abc")
-        speaker.wait(lambda speaker=speaker: speaker.pongs.count(b"are you there") == 3)
+        speaker.wait_for_pongs(b"are you there", 3)
         assert speaker.is_quiet
         assert listener.is_quiet
 
@@ -132,7 +132,9 @@ def test_ten_thousand_tiny_messages_both_ways_at_once(stage: Stage) -> None:
     count = 10_000
     sides = both_ways(stage)
     for speaker, _ in sides:
-        speaker.send(*(speaker.frame(FIN | (BINARY if number % 3 else TEXT), b"%d" % number) for number in range(count)))
+        speaker.send(
+            *(speaker.frame(FIN | (BINARY if number % 3 else TEXT), b"%d" % number) for number in range(count))
+        )
     for _, listener in sides:
         for number in range(count):
             assert listener.message() == (BINARY if number % 3 else TEXT, b"%d" % number)
