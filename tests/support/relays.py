@@ -51,7 +51,8 @@ class Relay(Playbook[Input]):
         super().__init__(Checked(self.engine))
 
     def arrived(self) -> Self:
-        """Let the client's connection come."""
+        """Let the client's connection come; `with` may follow later."""
+        self.__enter__()
         self.feed(LinkAccepted(CLIENT, "192.0.2.1:4000")).expect()
         return self
 
@@ -134,7 +135,7 @@ def field_of(head: bytes, name: str) -> str:
 
 
 def told(link: LinkId, *lines: str) -> SendBytes:
-    """Expect frames to one side: `text hi`, `text… hi` for one that is not the last of its message, `close 1000 bye`."""
+    """Expect frames to one side: `text hi`, `text… hi` when it is not the last of its message, `close 1000 bye`."""
 
     def check(data: bytes) -> bool:
         actual = [_line(*each) for each in parse(data)]

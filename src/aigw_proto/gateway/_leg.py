@@ -220,6 +220,7 @@ class Leg:
         if deaf is not self._deaf and self.ws is not None:
             self._deaf = deaf
             self.ws.set_reading(not deaf, now)
+            self.core.deadlines.touch(self)
 
     # ---- sending ---------------------------------------------------------------------------------------------------
 

@@ -205,7 +205,7 @@ class Realtime:
                     break
                 if target.state in _CAN_SEND:
                     target.send_piece(event.opcode, data, finished=event.finished)
-                    waiting += size
+                    waiting += 1 + size
                     if waiting >= _FLUSH_BYTES:
                         waiting = 0
                         sink.flush()
@@ -214,11 +214,11 @@ class Realtime:
                 break
             else:
                 cost += 1
-                sink.flush()
                 self._on_event(source, sink, event, now)
                 if not source.unread:
                     break
-        sink.flush()
+        if waiting:  # else there may be pongs, which wait for the gauge
+            sink.flush()
 
     def _passes(self, source: Leg, piece: MessagePiece, now: float) -> bool:
         """Let the observer look at a piece; False when the message is larger than the operator allows."""

@@ -10,7 +10,13 @@ from aigw_proto.gateway import _state as state
 @pytest.mark.parametrize(
     ("table", "states", "triggers", "ends"),
     [
-        (state.SESSION_TRANSITIONS, state.SessionState, state.SessionTrigger, {state.SessionState.CLOSED}),
+        (
+            state.SESSION_TRANSITIONS,
+            state.SessionState,
+            state.SessionTrigger,
+            {state.SessionState.CLOSED, state.SessionState.HANDED_OVER},
+        ),
+        (state.REALTIME_TRANSITIONS, state.RealtimeState, state.RealtimeTrigger, {state.RealtimeState.ENDED}),
         (state.REQUEST_TRANSITIONS, state.RequestState, state.RequestTrigger, {state.RequestState.ENDED}),
         (state.UPSTREAM_TRANSITIONS, state.UpstreamState, state.UpstreamTrigger, {state.UpstreamState.DEAD}),
     ],

@@ -120,8 +120,54 @@ class TestUpgrade:
         assert status == 400
         assert json.loads(body)["error"][0]["code"] == 2001
 
-    def test_a_path_behind_the_gateway(self) -> None:
-        assert exchange(Turns(), upgrade("/v1/acc/default/openai"))[0] == 404
+    @pytest.mark.parametrize(
+        ("target", "status", "code", "text"),
+        [
+            ("/v1/acc/default/nobody", 400, 2008, "'nobody' is no provider"),
+            ("/v1/acc/default//openai", 400, 2008, "'' is no provider"),
+            ("/v1/acc/default/anthropic/v1/messages", 404, 2008, "anthropic has no realtime API"),
+            ("/v1/acc/default/openai/../secret", 400, 90005, "dot segments"),
+            ("/v1/acc/other/openai", 400, 2001, "No gateway 'other'"),
+        ],
+    )
+    def test_a_path_that_leads_to_no_providers_websocket(self, target: str, status: int, code: int, text: str) -> None:
+        turns = Turns()
+        got, _, body = exchange(turns, upgrade(target))
+        assert (got, json.loads(body)["internalCode"]) == (status, code)
+        assert text in json.loads(body)["message"]
+        assert turns.connects == []
+
+    def test_a_setting_of_a_realtime_upgrade_that_cannot_be_kept(self) -> None:
+        status, _, body = exchange(Turns(), upgrade("/v1/acc/default/openai", "cf-aig-max-attempts: many"))
+        assert (status, "cf-aig-max-attempts" in json.loads(body)["message"]) == (400, True)
+
+    def test_a_stored_key_that_does_not_exist(self) -> None:
+        turns = Turns(gateway(keys={"openai": {"default": "sk-1"}}))
+        status, _, body = exchange(turns, upgrade("/v1/acc/default/openai", "cf-aig-byok-alias: other"))
+        assert (status, json.loads(body)["internalCode"]) == (400, 2040)
+
+    @pytest.mark.parametrize(
+        "field",
+        [
+            f"cf-aig-authorization: {TOKEN}",
+            f"cf-aig-authorization: Bearer {TOKEN}",
+            f"Sec-WebSocket-Protocol: realtime,cf-aig-authorization.{TOKEN}",
+            f"Authorization: Bearer {TOKEN}",
+            f"Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.{TOKEN}",
+        ],
+    )
+    def test_a_token_for_a_providers_websocket(self, field: str) -> None:
+        turns = Turns(protected())
+        link = turns.accept()
+        turns.receive(link, upgrade("/v1/acc/default/openai", field).replace("\n", "\r\n").encode())
+        assert len(turns.connects) == 1
+        turns.take(turns.upstream())
+
+    @pytest.mark.parametrize("target", ["/v1/acc/default/openai", "/v1/acc/default/nobody"])
+    def test_without_a_token_nobody_is_told_what_there_is(self, target: str) -> None:
+        turns = Turns(protected())
+        status, _, body = exchange(turns, upgrade(target, "Authorization: Bearer sk-own"))
+        assert (status, json.loads(body)["internalCode"], turns.connects) == (401, 2009, [])
 
     def test_no_path(self) -> None:
         assert exchange(Turns(), upgrade("/elsewhere"))[0] == 404
