@@ -1,14 +1,14 @@
-"""A client engine and a gateway played by hand, joined without a driver: bytes cross only when a test says so."""
+"""Client engines and a gateway played by hand, joined without a driver: bytes cross only when a test says so."""
 
 from __future__ import annotations
 
 import json
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
 from aigw_proto import client as core
 from aigw_proto._effects import Connect, Deliver, Effect, SendBytes
 from aigw_proto._inputs import BytesReceived, LinkConnected, PeerClosed
-from aigw_proto._kinds import LinkId, Signal
+from aigw_proto._kinds import Engine, LinkId, Signal
 from aigw_proto._limits import WebSocketLimits
 from aigw_proto.envelopes import Step
 from aigw_proto.testing import Checked
@@ -24,6 +24,7 @@ from aigw_proto.ws import (
 
 LINK = LinkId(1)
 ItemT = TypeVar("ItemT")
+AnyInput: TypeAlias = core.ClientInput | core.RealtimeInput
 
 
 def counted(count: int) -> bytes:
@@ -46,21 +47,12 @@ def frame(kind: str, event_id: str | None, response: object = ..., **metadata: o
     return json.dumps(message)
 
 
-class Bench:
-    """One client engine, its effects in order, and the gateway's side of the stream."""
+class LineBench:
+    """One client engine of either kind, its effects in order, and the gateway's side of the stream."""
 
-    def __init__(
-        self,
-        *,
-        limits: core.ClientLimits | None = None,
-        websocket: WebSocketLimits | None = None,
-        deliver_frames: bool = False,
-    ) -> None:
+    def __init__(self, engine: core.ClientEngine | core.RealtimeClientEngine) -> None:
         self.now = 100.0
-        self.inner = core.ClientEngine(
-            random_bytes=counted, limits=limits, websocket=websocket, deliver_frames=deliver_frames
-        )
-        self.engine: Checked[core.ClientInput] = Checked(self.inner)
+        self.engine: Checked[AnyInput] = Checked(cast("Engine[AnyInput]", engine))
         self.effects: list[Effect] = []
         self.delivered: list[tuple[int, object]] = []
         self.sent = bytearray()  # by the engine, not yet seen by the gateway
@@ -71,7 +63,7 @@ class Bench:
 
     # -- the engine's side
 
-    def feed(self, event: core.ClientInput) -> list[Effect]:
+    def feed(self, event: AnyInput) -> list[Effect]:
         """One turn with an input; returns its effects."""
         self.engine.handle(event, self.now)
         return self._drain()
@@ -157,31 +149,26 @@ class Bench:
         chunks = (self.gateway or self.opening).data_to_send()
         return self.feed(BytesReceived(LINK, b"".join(chunks))) if chunks else []
 
-    def listen(self) -> list[dict[str, object]]:
-        """Let the gateway read; returns the messages that came."""
+    def hear(self) -> list[WebSocketEvent]:
+        """Let the gateway read; returns what it heard."""
         assert self.gateway is not None
         if self.sent:
             self.gateway.receive_data(self.take(), self.now)
-        messages: list[dict[str, object]] = []
+        events: list[WebSocketEvent] = []
         while not isinstance(event := self.gateway.next_event(), Signal):
-            self.heard.append(event)
-            if isinstance(event, TextMessage):
-                messages.append(json.loads(event.data))
-        return messages
+            events.append(event)
+        self.heard += events
+        return events
 
-    def say(self, *frames: str) -> list[Effect]:
-        """Let the gateway send frames, all in one segment."""
+    def say(self, *messages: str | bytes) -> list[Effect]:
+        """Let the gateway send messages, all in one segment."""
         assert self.gateway is not None
-        for text in frames:
-            self.gateway.send_text(text)
+        for message in messages:
+            if isinstance(message, str):
+                self.gateway.send_text(message)
+            else:
+                self.gateway.send_binary(message)
         return self.answer()
-
-    def create(self, ticket: int, event_id: str | None = None, timeout_seconds: float | None = None) -> str:
-        """Create a request; returns its event id as the gateway reads it."""
-        self.feed(core.CreateRequest(ticket, (step(),), event_id, timeout_seconds))
-        (message,) = self.listen()
-        assert message["type"] == "universal.create"
-        return str(cast("dict[str, object]", message["request"])["eventId"])
 
     def end(self, *, clean: bool = True) -> list[Effect]:
         """The gateway's stream ends."""
@@ -191,10 +178,49 @@ class Bench:
         """Close from the engine's side in good order, and check that nothing is left."""
         assert self.gateway is not None
         self.feed(core.CloseConnection())
-        self.listen()
+        self.hear()
         assert isinstance(self.heard[-1], Closed)
         self.answer()
         self.end()
         self.settle()
         assert self.engine.drained
         assert self.engine.next_timeout() is None
+
+
+class Bench(LineBench):
+    """One `ClientEngine`."""
+
+    def __init__(
+        self,
+        *,
+        limits: core.ClientLimits | None = None,
+        websocket: WebSocketLimits | None = None,
+        deliver_frames: bool = False,
+    ) -> None:
+        self.inner = core.ClientEngine(
+            random_bytes=counted, limits=limits, websocket=websocket, deliver_frames=deliver_frames
+        )
+        super().__init__(self.inner)
+
+    def listen(self) -> list[dict[str, object]]:
+        """Let the gateway read; returns the messages that came."""
+        return [json.loads(event.data) for event in self.hear() if isinstance(event, TextMessage)]
+
+    def create(self, ticket: int, event_id: str | None = None, timeout_seconds: float | None = None) -> str:
+        """Create a request; returns its event id as the gateway reads it."""
+        self.feed(core.CreateRequest(ticket, (step(),), event_id, timeout_seconds))
+        (message,) = self.listen()
+        assert message["type"] == "universal.create"
+        return str(cast("dict[str, object]", message["request"])["eventId"])
+
+
+class RealtimeBench(LineBench):
+    """One `RealtimeClientEngine`."""
+
+    def __init__(self, *, limits: core.ClientLimits | None = None, websocket: WebSocketLimits | None = None) -> None:
+        self.inner = core.RealtimeClientEngine(random_bytes=counted, limits=limits, websocket=websocket)
+        super().__init__(self.inner)
+
+    def messages(self) -> list[str | bytes]:
+        """What was delivered as messages."""
+        return [item.data for item in self.items(core.CONNECTION_TICKET) if isinstance(item, core.MessageReceived)]

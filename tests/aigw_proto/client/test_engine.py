@@ -11,25 +11,18 @@ from aigw_proto import client as core
 from aigw_proto._effects import (
     CloseHow,
     CloseLink,
-    Connect,
     Deliver,
     Drained,
     EndSending,
     SendBytes,
     SetReading,
-    TlsPolicy,
 )
 from aigw_proto._errors import LocalProtocolError
 from aigw_proto._inputs import (
     BytesReceived,
     BytesSent,
-    ConnectFailed,
-    ConnectFailure,
-    LinkAccepted,
-    LinkConnected,
     ShutdownRequested,
 )
-from aigw_proto._kinds import LinkId
 from aigw_proto._limits import WebSocketLimits
 from aigw_proto.ws import Closed, DeflatePolicy, Ping
 from support.client_bench import LINK, Bench, frame, step
@@ -39,36 +32,7 @@ SECURE = core.GatewayUrl(secure=True, host="gateway", port=443, host_header=b"ga
 CONNECTION = core.CONNECTION_TICKET
 
 
-# Opening
-
-
-def test_opening_asks_for_a_link_and_shakes_hands() -> None:
-    bench = Bench()
-    bench.open(token="secret")
-    connect = bench.effects[0]
-    assert connect == Connect(LINK, "gateway", 8787, None, ())
-    assert bench.offer is not None
-    assert bench.offer.target == b"/v1/a/g"
-    assert bench.offer.host == b"gateway:8787"
-    assert (b"cf-aig-authorization", b"Bearer secret") in bench.offer.headers
-    assert [type(item) for item in bench.items(CONNECTION)] == [core.Opened]
-    bench.finish()
-
-
-def test_a_secure_url_asks_for_tls_with_the_policy_given() -> None:
-    bench = Bench()
-    bench.feed(core.OpenConnection(SECURE))
-    assert bench.effects == [Connect(LINK, "gateway", 443, TlsPolicy(), ("http/1.1",))]
-    bench = Bench()
-    bench.feed(core.OpenConnection(SECURE, tls=TlsPolicy("ca.pem")))
-    assert bench.effects == [Connect(LINK, "gateway", 443, TlsPolicy("ca.pem"), ("http/1.1",))]
-
-
-def test_the_token_can_travel_as_a_subprotocol() -> None:
-    bench = Bench()
-    bench.feed(core.OpenConnection(URL, "secret", core.TokenForm.SUBPROTOCOL, subprotocols=("realtime",)))
-    bench.feed(LinkConnected(LINK))
-    assert bench.see_offer().subprotocols == ("cf-aig-authorization.secret", "realtime")
+# Requests
 
 
 def test_compression_can_be_agreed_on() -> None:
@@ -78,119 +42,6 @@ def test_compression_can_be_agreed_on() -> None:
     bench.say(frame("created", event_id, {"text": "x" * 1000}))
     assert json.loads(bench.only(1, core.ReplyReceived).response) == {"text": "x" * 1000}
     bench.finish()
-
-
-def test_a_bad_header_is_the_callers_mistake_and_connects_nothing() -> None:
-    bench = Bench()
-    with pytest.raises(LocalProtocolError, match="header 'a b'"):
-        bench.inner.handle(core.OpenConnection(URL, headers=(("a b", "c"),)), 1.0)
-    assert bench.inner.poll() is None
-
-
-def test_an_engine_opens_once() -> None:
-    bench = Bench()
-    bench.open()
-    with pytest.raises(LocalProtocolError, match="one engine is one connection"):
-        bench.inner.handle(core.OpenConnection(URL), bench.now)
-
-
-@pytest.mark.parametrize("status", [400, 401, 503])
-def test_a_refusal_is_delivered_with_its_body(status: int) -> None:
-    bench = Bench()
-    bench.feed(core.OpenConnection(URL))
-    bench.feed(LinkConnected(LINK))
-    bench.see_offer()
-    bench.opening.reject(status, b'{"error":1}')
-    bench.answer()
-    refused = bench.only(CONNECTION, core.OpenRefused)
-    assert (refused.status, refused.body) == (status, b'{"error":1}')
-    assert bench.last(CloseLink).link == LINK
-    bench.engine.finish()
-    bench.feed(core.CloseConnection())
-    bench.last(Drained)
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (b"220 smtp.example.com ESMTP\r\n\r\n", "no WebSocket server"),
-        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", "Accept"),
-    ],
-)
-def test_an_answer_that_is_no_handshake_is_a_failure(answer: bytes, reason: str) -> None:
-    bench = Bench()
-    bench.feed(core.OpenConnection(URL))
-    bench.feed(LinkConnected(LINK))
-    bench.feed(BytesReceived(LINK, answer))
-    assert reason in bench.only(CONNECTION, core.OpenFailed).reason
-    bench.engine.finish()
-
-
-@pytest.mark.parametrize("clean", [True, False])
-def test_an_end_before_the_answer_is_a_failure(clean: bool) -> None:
-    bench = Bench()
-    bench.feed(core.OpenConnection(URL))
-    bench.feed(LinkConnected(LINK))
-    bench.end(clean=clean)
-    bench.only(CONNECTION, core.OpenFailed)
-    bench.engine.finish()
-
-
-def test_a_failed_connect_says_why() -> None:
-    bench = Bench()
-    bench.feed(core.OpenConnection(URL))
-    bench.feed(ConnectFailed(LINK, ConnectFailure.REFUSED, "gateway:80 refused"))
-    assert bench.only(CONNECTION, core.OpenFailed) == core.OpenFailed("gateway:80 refused", ConnectFailure.REFUSED)
-    bench.engine.finish()
-    assert bench.engine.next_timeout() is None
-
-
-@pytest.mark.parametrize("connected", [False, True])
-def test_opening_has_a_deadline(connected: bool) -> None:
-    bench = Bench(limits=core.ClientLimits(open_timeout_seconds=7.0))
-    bench.feed(core.OpenConnection(URL))
-    if connected:
-        bench.feed(LinkConnected(LINK))
-    assert bench.engine.next_timeout() == bench.now + 7.0
-    bench.wait(7.0)
-    assert "7 s" in bench.only(CONNECTION, core.OpenFailed).reason
-    assert bench.last(CloseLink) == CloseLink(LINK, CloseHow.ABORT)
-    bench.engine.finish()
-
-
-@pytest.mark.parametrize("connected", [False, True])
-def test_closing_while_opening_withdraws(connected: bool) -> None:
-    bench = Bench()
-    bench.feed(core.OpenConnection(URL))
-    if connected:
-        bench.feed(LinkConnected(LINK))
-    bench.feed(core.CloseConnection())
-    bench.only(CONNECTION, core.OpenFailed)
-    assert bench.engine.drained
-
-
-def test_closing_before_opening_drains() -> None:
-    bench = Bench()
-    bench.feed(core.CloseConnection())
-    bench.only(CONNECTION, core.OpenFailed)
-    assert bench.engine.drained
-
-
-def test_a_client_accepts_no_links() -> None:
-    with pytest.raises(LocalProtocolError, match="accepts no connections"):
-        Bench().inner.handle(LinkAccepted(LinkId(2), "somebody"), 1.0)
-
-
-def test_effects_have_to_be_polled() -> None:
-    bench = Bench()
-    bench.inner.handle(core.OpenConnection(URL), 1.0)
-    with pytest.raises(RuntimeError, match="poll"):
-        bench.inner.handle(LinkConnected(LINK), 1.0)
-    with pytest.raises(RuntimeError, match="poll"):
-        bench.inner.handle_timeout(1.0)
-
-
-# Requests
 
 
 def test_a_query_crosses_byte_for_byte_and_a_response_comes_back_so() -> None:
@@ -379,17 +230,6 @@ def test_a_binary_message_ends_the_connection() -> None:
     assert bench.only(1, core.ConnectionLost).code == 1003
 
 
-def test_a_gateway_that_does_not_end_its_stream_is_reset_after_lingering() -> None:
-    bench = Bench()
-    bench.open()
-    bench.say("nonsense")
-    bench.wait(2.0)
-    assert bench.last(CloseLink) == CloseLink(LINK, CloseHow.ABORT)
-    bench.engine.finish()
-    bench.feed(core.CloseConnection())
-    assert bench.engine.drained
-
-
 # The end
 
 
@@ -448,16 +288,6 @@ def test_closing_ends_requests_now_and_the_connection_when_the_gateway_agrees() 
     bench.last(Drained)
 
 
-def test_a_gateway_that_does_not_answer_close_is_left_after_the_deadline() -> None:
-    bench = Bench()
-    bench.open()
-    bench.feed(core.CloseConnection())
-    bench.wait(10.0)
-    assert isinstance(bench.items(CONNECTION)[-1], core.ConnectionLost)
-    bench.wait(2.0)
-    assert bench.engine.drained
-
-
 def test_shutdown_lets_requests_finish() -> None:
     bench = Bench()
     bench.open()
@@ -485,14 +315,6 @@ def test_shutdown_ends_what_is_left_after_the_grace() -> None:
     bench.answer()
     bench.end()
     assert bench.engine.drained
-
-
-def test_shutdown_without_grace_closes() -> None:
-    bench = Bench()
-    bench.open()
-    bench.feed(ShutdownRequested(0.0))
-    bench.listen()
-    assert isinstance(bench.heard[-1], Closed)
 
 
 # Flow
@@ -596,21 +418,6 @@ def test_closing_while_not_reading_reads_again() -> None:
     event_id = bench.create(1)
     bench.say(frame("created", event_id), *(frame("stream", event_id, "x" * 3000) for _ in range(3)))
     bench.finish()
-
-
-def test_nonsense_behind_a_pause_is_met_when_closing() -> None:
-    bench = Bench(limits=SMALL)
-    bench.open()
-    event_id = bench.create(1)
-    bench.say(frame("created", event_id), frame("stream", event_id, "x" * 3000))
-    bench.feed(BytesReceived(LINK, b"\xff\xff\xff\xff"))
-    bench.feed(core.CloseConnection())
-    assert bench.effects[-2:] == [SetReading(LINK, enabled=True), EndSending(LINK)]
-    lost = bench.items(CONNECTION)[-1]
-    assert isinstance(lost, core.ConnectionLost)
-    assert lost.code == 1002
-    bench.end()
-    assert bench.engine.drained
 
 
 def test_a_gateway_that_breaks_while_not_read_is_noticed_when_reading_goes_on() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from aigw_proto._effects import CloseHow, Deliver, SendBytes, SetReading
 from aigw_proto._entropy import Entropy
 from aigw_proto._kinds import LinkId
@@ -94,3 +96,14 @@ def test_pongs_wait_while_much_is_unsent() -> None:
     outlet.flow.unsent(0)
     outlet.flush(line, pressing=False)
     assert isinstance(outlet.effects[0], SendBytes)
+
+
+@pytest.mark.parametrize("unsent", [0, 501])
+def test_senders_are_held_once_and_for_good(unsent: int) -> None:
+    outlet = Outlet(LINK, LIMITS)
+    outlet.unsent(unsent)
+    for _ in range(2):
+        outlet.hold_senders()
+    for size in (501, 0):
+        outlet.unsent(size)
+    assert list(outlet.effects) == [Deliver(CONNECTION_TICKET, SendingAllowed(allowed=False))]
