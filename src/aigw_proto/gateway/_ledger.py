@@ -50,14 +50,11 @@ class Ledger:
 
     def __init__(self, core: Core, upgrade: RealtimeUpgrade, peer: str, now: float) -> None:
         """Begin with an upgrade request that was admitted at `now`."""
-        plan = upgrade.plan
         self._core = core
         self._upgrade = upgrade
         self._peer = peer
-        self._secrets = (*upgrade.gateway.tokens, *plan.secrets)
-        self._observer = Observer(
-            plan.dialect, now=now, max_bytes=core.config.limits.max_observed_bytes, model=plan.model
-        )
+        self._secrets = (*upgrade.gateway.tokens, *upgrade.plan.secrets)
+        self._observer = self._observe(now)
         self._watching = True
         self._started_at = now
         self._answered_at: float | None = None
@@ -71,6 +68,11 @@ class Ledger:
         self.closed_by: ClosedBy | None = None
         self.error: str | None = None
 
+    def _observe(self, now: float) -> Observer:
+        plan = self._upgrade.plan
+        bound = self._core.config.limits.max_observed_bytes
+        return Observer(plan.dialect, now=now, max_bytes=bound, model=plan.model)
+
     # ---- notes -----------------------------------------------------------------------------------------------------
 
     def hide(self, text: str) -> str:
@@ -78,7 +80,8 @@ class Ledger:
         return hide_tokens(text, self._secrets)
 
     def answered(self, status: int, now: float, subprotocol: str | None = None) -> None:
-        """Note what the client was answered."""
+        """Note what the client was answered; from then on messages are observed."""
+        self._observer = self._observe(now)
         self._status = status
         self._answered_at = self._accepted_at = now
         self._subprotocol = subprotocol
