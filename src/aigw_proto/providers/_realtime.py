@@ -79,7 +79,7 @@ def plan_realtime(
             return key
         if key is not None:
             credentials.add_stored_key(key)
-    place = find_place(provider, site, path, credentials.query, account)
+    place = find_place(site, path, credentials.query, account)
     if isinstance(place, str):
         return _fault(path, place, gateway_tokens)
     left = "&".join(place.query)

@@ -1,6 +1,7 @@
 """From what a client wrote behind a provider's name to the server, path and query of that provider's WebSocket.
 
-A bare path means the provider's default; any other goes to the provider as it is, behind the site's prefix. What a
+A bare path means the provider's default; any other goes to the provider as it is, behind the site's prefix, whose
+version segment is not repeated: SDKs have base URLs with and without it. What a
 provider does in its own way beyond that is a `RealtimeRule`, and each rule is one function here. Queries are lists of
 `name=value` as they came, so that whatever no rule touches stays as it was, byte for byte.
 """
@@ -15,7 +16,6 @@ from .._kinds import record
 from ._address import BaseUrl, is_dot_segment
 from ._dialect import Dialect
 from ._site import RealtimeRule, RealtimeSite
-from ._table import PathRule, Provider
 from ._target import fill_account, split_azure, without_version
 
 __all__ = ["Place", "find_parameter", "find_place", "parameter_name", "parameter_value"]
@@ -37,7 +37,7 @@ class Place:
     model: str | None
 
 
-def find_place(provider: Provider, site: RealtimeSite, path: str, query: list[str], account: str) -> Place | str:
+def find_place(site: RealtimeSite, path: str, query: list[str], account: str) -> Place | str:
     """Find where a path without leading slashes, and the items of a query, go; a string says what is wrong with them.
 
     Both have to be checked with `check_path()` before.
@@ -45,7 +45,9 @@ def find_place(provider: Provider, site: RealtimeSite, path: str, query: list[st
     base = fill_account(site.base, account)
     if isinstance(base, str):
         return base
-    site = dataclasses.replace(site, base=base)
+    bare = base.path + site.bare.removeprefix(site.base.path)
+    other = dataclasses.replace(site.other, path=base.path) if site.other is not None else None
+    site = dataclasses.replace(site, base=base, bare=bare, other=other)
     rule = site.rule
     if rule is RealtimeRule.ELEVENLABS:
         return _elevenlabs(site, path, query)
@@ -55,7 +57,7 @@ def find_place(provider: Provider, site: RealtimeSite, path: str, query: list[st
         return _workers_ai(site, path, query)
     if rule is RealtimeRule.AZURE_OPENAI:
         return _azure_openai(site, path, query)
-    return _plain(provider, site, path, query, account)
+    return _plain(site, path, query)
 
 
 def parameter_name(pair: str) -> str:
@@ -73,19 +75,12 @@ def find_parameter(query: list[str], name: str) -> str | None:
     return next((value for pair in query if parameter_name(pair) == name and (value := parameter_value(pair))), None)
 
 
-def _plain(provider: Provider, site: RealtimeSite, path: str, query: list[str], account: str) -> Place | str:
+def _plain(site: RealtimeSite, path: str, query: list[str]) -> Place:
     base, dialect = site.base, site.dialect
     if site.other is not None and path.startswith("v1/agent/"):  # RealtimeRule.DEEPGRAM
         base = site.other
-    if provider.path_rule is PathRule.VERSIONED:
-        path = without_version(base.path, path)
-    if path:
-        full = f"{base.path}/{path}"
-    else:
-        bare = fill_account(dataclasses.replace(base, path=site.bare), account)
-        if isinstance(bare, str):
-            return bare
-        full = bare.path
+    path = without_version(base.path, path)
+    full = f"{base.path}/{path}" if path else site.bare
     if site.rule is RealtimeRule.GOOGLE:
         query = _with_google_key(query)
     elif site.rule is RealtimeRule.OPENAI:

@@ -51,7 +51,7 @@ class RealtimeSite:
     """Where a provider's WebSockets are.
 
     `base.path` is the prefix before an extra path, `bare` the whole path that a bare gateway path goes to, empty where
-    the rule needs more to know. `other` is the second server of rules that know two.
+    the rule needs more to know. `other` is the second server of rules that know two, with the same prefix.
     """
 
     base: BaseUrl

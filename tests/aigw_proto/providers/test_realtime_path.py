@@ -22,7 +22,7 @@ def provider_of(table: ProviderTable | str, slug: str) -> Provider:
 def find(provider: Provider, target: str, account: str = "acc") -> Place | str:
     assert provider.realtime is not None
     path, _, query = target.partition("?")
-    return find_place(provider, provider.realtime, path, query.split("&") if query else [], account)
+    return find_place(provider.realtime, path, query.split("&") if query else [], account)
 
 
 def place(slug: str, target: str, table: ProviderTable | str = TABLE) -> Place:
@@ -180,6 +180,8 @@ def test_accounts_do_not_leave_their_place() -> None:
         "x", base=BaseUrl(True, "h", 443, ""), realtime=BaseUrl(True, "h", 443, "/{account}/realtime")
     )
     assert place("custom-x", "", deep).path == "/acc/realtime"
+    both = TABLE.with_override("fal", realtime=BaseUrl(True, "h", 443, "/{account}"))
+    assert [place("fal", path, both).path for path in ("m", "m/realtime")] == ["/acc/m", "/acc/m/realtime"]
     assert find(provider_of(deep, "custom-x"), "", account="..") == "expected an account without dot segments"
 
 
@@ -188,7 +190,7 @@ def test_accounts_do_not_leave_their_place() -> None:
     [
         ("/v1/realtime", "", "/v1/realtime", Dialect.OPENAI_REALTIME),
         ("/v1/realtime", "realtime", "/v1/realtime", Dialect.OPENAI_REALTIME),
-        ("/v1/realtime", "v1/realtime", "/v1/v1/realtime", Dialect.OPENAI_REALTIME),
+        ("/v1/realtime", "v1/realtime", "/v1/realtime", Dialect.OPENAI_REALTIME),
         ("/v1/realtime", "responses", "/v1/responses", Dialect.OPENAI_RESPONSES),
         ("/speech", "", "/speech", Dialect.UNKNOWN),
         ("/speech", "x", "/speech/x", Dialect.UNKNOWN),
