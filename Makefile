@@ -20,7 +20,7 @@ help:
 demo: $(VENV)/installed
 	@$(BIN)/aigw demo
 
-test: $(VENV)/installed $(VENV)/group-test
+test: $(VENV)/installed $(VENV)/group-test $(VENV)/group-sdk $(VENV)/node
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage report --skip-covered
@@ -33,7 +33,7 @@ lint: $(VENV)/group-lint
 	$(BIN)/ruff format --check .
 
 # The tests are checked as well, so what they import must be there.
-types: $(VENV)/installed $(VENV)/group-lint $(VENV)/group-test
+types: $(VENV)/installed $(VENV)/group-lint $(VENV)/group-test $(VENV)/group-sdk
 	$(BIN)/mypy src tests docs/examples docs/make_*.py
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
@@ -42,6 +42,7 @@ docs: $(VENV)/installed $(VENV)/group-docs
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info docs/_build .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf tests/sdk/node/node_modules
 
 $(VENV)/created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=...")'
@@ -62,4 +63,11 @@ $(VENV)/pip: $(VENV)/created
 
 $(VENV)/group-%: $(VENV)/pip pyproject.toml
 	$(PIP) install --group $*
+	touch $@
+
+# Clients in JavaScript. Where npm is missing or fails, their tests are skipped and say so.
+$(VENV)/node: $(VENV)/created tests/sdk/node/package.json
+	if command -v npm >/dev/null; then \
+	  cd tests/sdk/node && timeout 180 npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts; \
+	fi || rm -rf tests/sdk/node/node_modules
 	touch $@
