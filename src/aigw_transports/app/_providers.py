@@ -14,6 +14,7 @@ from aigw_proto.providers import (
     ProviderTable,
     is_private_host,
     parse_base_url,
+    parse_realtime_url,
 )
 
 from ._toml import suggestion
@@ -43,28 +44,39 @@ def read_providers(root: Table) -> tuple[ProviderTable, tuple[str, ...]]:
 def _read_override(table: ProviderTable, parent: Table, slug: str, warnings: list[str]) -> ProviderTable:
     entry = parent.table(slug)
     base = entry.checked("base_url", parse_base_url, BaseUrl)
+    realtime = entry.checked("realtime_url", parse_realtime_url, BaseUrl)
+    deflate = entry.boolean("permessage_deflate", None)
     tls_ca = _read_tls_ca(entry)
     entry.finish()
-    if table.find(slug) is None:
+    provider = table.find(slug)
+    if provider is None:
         hint = suggestion(slug, table.slugs) or f"; one of {', '.join(table.slugs)}"
         parent.add(slug, f"expected the name of a built-in provider{hint}; your own go into [custom_provider.NAME]")
         return table
-    if base is not None and not base.is_secure and not is_private_host(base.host):
-        warnings.append(f"{entry.path}: keys for {slug} are sent to {base.host} without encryption")
-    return _accept(table, table.with_override(slug, base=base, tls_ca=tls_ca), entry)
+    urls = (url for url in (base, realtime) if url is not None)
+    exposed = dict.fromkeys(url.host for url in urls if not url.is_secure and not is_private_host(url.host))
+    warnings += [f"{entry.path}: keys for {slug} are sent to {host} without encryption" for host in exposed]
+    _check_deflate(entry, has_realtime=provider.realtime is not None)
+    changed = table.with_override(slug, base=base, realtime=realtime, tls_ca=tls_ca, deflate=deflate)
+    return _accept(table, changed, entry)
 
 
 def _read_custom(table: ProviderTable, parent: Table, name: str) -> ProviderTable:
     entry = parent.table(name)
     entry.string("base_url", required=True)
     base = entry.checked("base_url", parse_base_url, BaseUrl)
+    realtime = entry.checked("realtime_url", parse_realtime_url, BaseUrl)
+    deflate = entry.boolean("permessage_deflate", default=False)
     private = entry.boolean("allow_private_address", default=False)
     tls_ca = _read_tls_ca(entry)
     form = _read_credential(entry)
     entry.finish()
+    _check_deflate(entry, has_realtime=False)
     if base is None:
         return table
-    changed = table.with_custom(name, base=base, allow_private_address=private, tls_ca=tls_ca)
+    changed = table.with_custom(
+        name, base=base, realtime=realtime, allow_private_address=private, tls_ca=tls_ca, deflate=deflate
+    )
     table = _accept(table, changed, entry)
     return _with_credential(table, f"custom-{name}", form) if form is not None else table
 
@@ -74,18 +86,22 @@ def _accept(table: ProviderTable, changed: ProviderTable | str, entry: Table) ->
     if isinstance(changed, ProviderTable):
         return changed
     key, colon, rest = changed.partition(": ")
-    if colon and key in ("base_url", "tls_ca"):
+    if colon and key in ("base_url", "realtime_url", "tls_ca"):
         entry.add(key, rest)
     else:
         entry.problems.add(entry.path, changed)
     return table
 
 
+def _check_deflate(entry: Table, *, has_realtime: bool) -> None:
+    if entry.has("permessage_deflate") and not has_realtime and not entry.has("realtime_url"):
+        entry.add("permessage_deflate", "expected realtime_url beside it: the provider has no realtime API of its own")
+
+
 def _read_tls_ca(entry: Table) -> str | None:
-    name = entry.string("tls_ca")
-    if not name:
+    file = entry.file("tls_ca")
+    if file is None:
         return None
-    file = str(entry.problems.file.parent / name)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
     except ssl.SSLError:

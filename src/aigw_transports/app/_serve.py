@@ -8,6 +8,7 @@ own, which every provider's address is redirected to. It is told to stop when th
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import resource
 import signal
@@ -22,6 +23,8 @@ from aigw_proto.gateway import GatewayConfig, GatewayEngine
 from aigw_proto.mock import MockEngine
 from aigw_proto.providers import BaseUrl
 
+from .._anyio_accept import SecureListener
+from .._tls import BadTlsFile, server_context
 from ..anyio import Driver
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from aigw_proto._kinds import Engine
     from aigw_proto.mock import MockFault
 
-    from .config import Configuration
+    from .config import Configuration, ServerSettings
     from .log import LogSink
 
 __all__ = [
@@ -59,14 +62,14 @@ def run_serve(configuration: Configuration, log: LogSink, *, with_mock: bool) ->
     server = configuration.server
 
     async def main() -> int:
-        listeners = await open_listeners(server.host, server.port)
+        scheme, listeners = await _open_server(server, log)
         async with contextlib.AsyncExitStack() as stack:
             config = configuration.gateway
             if with_mock:
                 log.caution("every answer comes from the built-in fake provider")
                 config = redirected(config, await stack.enter_async_context(running(mock_engine(), log)))
             engine = gateway_engine(config)
-            return await _run_until_signal(engine, listeners, "ws", server.drain_seconds, log)
+            return await _run_until_signal(engine, listeners, scheme, server.drain_seconds, log)
 
     return _run(main, server.transport)
 
@@ -93,15 +96,8 @@ def mock_engine(fault: MockFault | None = None) -> MockEngine:
 
 def redirected(config: GatewayConfig, port: int) -> GatewayConfig:
     """Return `config` with every provider at the fake one on a loopback port."""
-    return GatewayConfig(
-        config.gateways,
-        config.providers.redirected(BaseUrl(is_secure=False, host=LOOPBACK, port=port, path="")),
-        config.limits,
-        config.http,
-        config.websocket,
-        config.sse,
-        config.deflate,
-    )
+    here = BaseUrl(is_secure=False, host=LOOPBACK, port=port, path="")
+    return dataclasses.replace(config, providers=config.providers.redirected(here))
 
 
 @contextlib.asynccontextmanager
@@ -112,6 +108,17 @@ async def running(engine: Engine[Input], log: LogSink, *, journal: bool = False)
         await tasks.start(driver.run, await open_listeners(LOOPBACK, 0))
         yield driver.addresses[0][1]
         driver.feed(ShutdownRequested(0.0))
+
+
+async def _open_server(server: ServerSettings, log: LogSink) -> tuple[str, Sequence[Listener[ByteStream]]]:
+    """Listen as `server` says; return the scheme of the URL, and the listeners. Raises `StartError`."""
+    if server.tls_certificate is None or server.tls_key is None:
+        return "ws", await open_listeners(server.host, server.port)
+    context = server_context(server.tls_certificate, server.tls_key)
+    if isinstance(context, BadTlsFile):
+        raise StartError(f"cannot serve with TLS: {context.message}")
+    plain = await open_listeners(server.host, server.port)
+    return "wss", [SecureListener(listener, context, log.log) for listener in plain]
 
 
 async def open_listeners(host: str, port: int) -> Sequence[Listener[ByteStream]]:

@@ -132,6 +132,11 @@ class Table:
             return default
         return value
 
+    def file(self, key: str) -> str | None:
+        """Read the name of a file; a relative one begins in the folder of the configuration."""
+        name = self.string(key)
+        return str(self.problems.file.parent / name) if name else None
+
     def choice(self, key: str, choices: Sequence[str], default: DefaultT) -> str | DefaultT:
         """Read one of `choices`."""
         value = self._get(key, str, "one of " + _listed(choices))

@@ -7,6 +7,7 @@ could not be done, 2 when the command line or the configuration is wrong.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
@@ -20,6 +21,7 @@ import anyio
 
 from aigw_proto.mock import MockFault, parse_fault
 
+from .._tls import BadTlsFile, server_context
 from . import config
 from ._call import DEFAULT_URL, call
 from ._demo import run_demo
@@ -49,6 +51,9 @@ examples:
   aigw serve --config aigw.toml --mock --port 0
       The file's gateways and tokens, but the fake provider answers; on a free port,
       which the line "listening on ..." names.
+
+  aigw serve --config aigw.toml --tls-certificate server.pem --tls-key server.key
+      On wss://, which several SDKs insist on. The file can name both, too.
 
 a small aigw.toml:
   [[gateway]]
@@ -95,6 +100,20 @@ SPEC is a list of items between commas; a request can bring its own in the heade
   close                 "Connection: close" after the answer
   early_close_idle=S    close the idle connection S seconds after the answer
   times=K               only the first K requests are hit
+
+On a WebSocket events are the provider's messages, and more can go wrong:
+  close=CODE            close with this code; close=none: without one
+  close_after=N         do so after N messages
+  close_reason=TEXT     and give this reason
+  hold_close            never answer a Close
+  no_pong               never answer a ping
+  late_pong=S           answer a ping S seconds late
+  glued                 the first message is in the same bytes as the 101
+  giant_frame=BYTES     the first message is one frame of at least that size
+  endless_fragments[=B] the first message goes on for ever, in fragments of B bytes
+  bad_frame=N           a frame with a reserved opcode after N messages
+  bad_accept            the 101 proves nothing
+  subprotocol=NAME      the 101 selects this subprotocol, offered or not
 """
 
 _CALL_EXAMPLES = """\
@@ -159,7 +178,8 @@ def _add_serve(add_parser: AddParser) -> None:
     parser = add_parser(
         "serve",
         help="run the gateway",
-        description="Run the gateway. When it is ready it prints one line: listening on ws://HOST:PORT",
+        description="Run the gateway. When it is ready it prints one line: listening on ws://HOST:PORT, or wss:// "
+        "with a certificate.",
         epilog=_SERVE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -168,6 +188,12 @@ def _add_serve(add_parser: AddParser) -> None:
     parser.add_argument("--mock", action="store_true", help="let the fake provider answer for every provider")
     parser.add_argument("--host", help="address to listen on (default: the file's, or 127.0.0.1)")
     parser.add_argument("--port", type=_port, help="port to listen on, 0 for a free one (default: the file's, or 8787)")
+    parser.add_argument(
+        "--tls-certificate",
+        metavar="FILE",
+        help="serve wss:// with this certificate: PEM, the server's own first, then those that lead to the root",
+    )
+    parser.add_argument("--tls-key", metavar="FILE", help="the private key of the certificate: PEM, without a password")
     _add_transport(parser, None)
     parser.add_argument(
         "--drain-seconds",
@@ -247,24 +273,33 @@ def _add_log_format(parser: argparse.ArgumentParser) -> None:
 def _serve(options: argparse.Namespace) -> int:
     file: Path | None = options.config
     configuration = config.default() if file is None else config.load(file)
+    problem = _check_tls(options.tls_certificate, options.tls_key)
+    if problem is not None:
+        return _complain(problem, 2)
     if options.check:
         if file is None:
             return _complain("--check needs --config FILE", 2)
         sys.stdout.write(f"{file}: no problems\n")
         return 0
-    base = configuration.server
-    server = config.ServerSettings(
-        host=base.host if options.host is None else options.host,
-        port=base.port if options.port is None else options.port,
-        transport=options.transport or base.transport,
-        drain_seconds=base.drain_seconds if options.drain_seconds is None else options.drain_seconds,
-        permessage_deflate=base.permessage_deflate,
-    )
-    configuration = config.Configuration(server, configuration.gateway, configuration.warnings)
+    names = ("host", "port", "tls_certificate", "tls_key", "transport", "drain_seconds")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    configuration = dataclasses.replace(configuration, server=dataclasses.replace(configuration.server, **given))
     log = make_log(options.log_format, sys.stderr)
-    for warning in configuration.warnings:
+    for warning in (*configuration.warnings, *config.exposure(configuration)):
         log.caution(warning)
     return run_serve(configuration, log, with_mock=options.mock or file is None)
+
+
+def _check_tls(certificate: str | None, key: str | None) -> str | None:
+    """Say what is wrong with the files of `--tls-certificate` and `--tls-key`."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        return "--tls-certificate and --tls-key need each other"
+    context = server_context(certificate, key)
+    if isinstance(context, BadTlsFile):
+        return f"{'--tls-key' if context.is_key else '--tls-certificate'}: {context.message}"
+    return None
 
 
 def _mock(options: argparse.Namespace) -> int:

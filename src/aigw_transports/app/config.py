@@ -22,6 +22,7 @@ from aigw_proto.gateway import GatewayConfig, GatewaySettings
 from aigw_proto.providers import ProviderTable
 from aigw_proto.ws import DeflatePolicy
 
+from .._tls import BadTlsFile, server_context
 from ._providers import read_providers
 from ._toml import ConfigError, Problems, Table, suggestion
 
@@ -29,7 +30,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-__all__ = ["DEFAULT_PORT", "TRANSPORTS", "ConfigError", "Configuration", "ServerSettings", "default", "load", "parse"]
+__all__ = [
+    "DEFAULT_PORT",
+    "TRANSPORTS",
+    "ConfigError",
+    "Configuration",
+    "ServerSettings",
+    "default",
+    "exposure",
+    "load",
+    "parse",
+]
 
 LimitsT = TypeVar("LimitsT")
 
@@ -44,18 +55,23 @@ _MAX_FILE_BYTES = 16 * 1024 * 1024
 
 @record
 class ServerSettings:
-    """Where and how `aigw serve` listens; options on the command line win over it."""
+    """Where and how `aigw serve` listens; options on the command line win over it.
+
+    With `tls_certificate` and `tls_key`, names of PEM files, it listens with TLS; there are both or none.
+    """
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     transport: str = "asyncio"
     drain_seconds: float = 10.0
     permessage_deflate: bool = False
+    tls_certificate: str | None = None
+    tls_key: str | None = None
 
 
 @record
 class Configuration:
-    """A whole configuration, checked. `warnings` are for the operator's eyes at start."""
+    """A whole configuration, checked. `warnings` are for the operator's eyes at start, beside those of `exposure()`."""
 
     server: ServerSettings
     gateway: GatewayConfig
@@ -107,20 +123,37 @@ def parse(text: str, file: Path, environment: Mapping[str, str] | None = None) -
     # Off unless asked for: it costs some 300 KiB a connection and more time than the frame itself.
     deflate = DeflatePolicy() if server.permessage_deflate else None
     config = GatewayConfig(gateways, providers, limits, http, websocket, sse, deflate)
-    return Configuration(server, config, (*warnings, *_exposure(server, gateways)))
+    return Configuration(server, config, warnings)
 
 
 def _read_server(table: Table) -> ServerSettings:
     base = ServerSettings()
+    certificate, key = _read_tls(table)
     settings = ServerSettings(
         host=table.string("host", base.host),
         port=table.integer("port", base.port, least=0, most=65535),
         transport=table.choice("transport", TRANSPORTS, base.transport),
         drain_seconds=table.seconds("drain_seconds", base.drain_seconds, most=_MAX_DRAIN_SECONDS),
         permessage_deflate=table.boolean("permessage_deflate", base.permessage_deflate),
+        tls_certificate=certificate,
+        tls_key=key,
     )
     table.finish()
     return settings
+
+
+def _read_tls(table: Table) -> tuple[str | None, str | None]:
+    """Read the names of the certificate's and the key's file, and see whether the files are of any use."""
+    certificate, key = (table.file(name) for name in ("tls_certificate", "tls_key"))
+    if certificate is not None and key is not None:
+        context = server_context(certificate, key)
+        if isinstance(context, BadTlsFile):
+            table.add("tls_key" if context.is_key else "tls_certificate", context.message)
+    elif certificate is not None and not table.has("tls_key"):
+        table.add("tls_key", "is missing; expected the file of the private key that belongs to tls_certificate")
+    elif key is not None and not table.has("tls_certificate"):
+        table.add("tls_certificate", "is missing; expected the file of the certificate that belongs to tls_key")
+    return certificate, key
 
 
 def _read_gateway(table: Table) -> GatewaySettings:
@@ -182,10 +215,12 @@ def _read_limits(table: Table) -> tuple[GatewayLimits, WebSocketLimits, HttpLimi
     http = _read_bounds(table.table("http"), HttpLimits)
     sse = _read_bounds(table.table("sse"), SseLimits)
     limits = _read_bounds(table, GatewayLimits)
-    if limits.client_low_water_bytes > limits.client_high_water_bytes:
-        table.add(
-            "client_low_water_bytes", f"expected at most client_high_water_bytes, {limits.client_high_water_bytes}"
-        )
+    for name, low, high in (
+        ("client", limits.client_low_water_bytes, limits.client_high_water_bytes),
+        ("realtime", limits.realtime_low_water_bytes, limits.realtime_high_water_bytes),
+    ):
+        if low > high:
+            table.add(f"{name}_low_water_bytes", f"expected at most {name}_high_water_bytes, {high}")
     return limits, websocket, http, sse
 
 
@@ -218,13 +253,15 @@ def _check_gateways(gateways: tuple[GatewaySettings, ...], providers: ProviderTa
                 problems.add(f"gateway[{index}].keys.{slug}", f"expected the name of a provider{known}")
 
 
-def _exposure(server: ServerSettings, gateways: tuple[GatewaySettings, ...]) -> list[str]:
-    if _is_loopback(server.host):
+def exposure(configuration: Configuration) -> list[str]:
+    """Return warnings of what everybody who reaches the server may use."""
+    host = configuration.server.host
+    if _is_loopback(host):
         return []
     return [
-        f"gateway {gateway.gateway_id} has stored keys and no authentication, and {server.host} is not a loopback "
+        f"gateway {gateway.gateway_id} has stored keys and no authentication, and {host} is not a loopback "
         "address: whoever reaches the port can spend them"
-        for gateway in gateways
+        for gateway in configuration.gateway.gateways
         if gateway.keys and not gateway.authentication
     ]
 

@@ -9,6 +9,7 @@ from aigw_proto.mock import MockFault, parse_fault
 from aigw_transports.app import cli
 from aigw_transports.app.config import Configuration
 from aigw_transports.app.log import JsonLog, LogSink, TextLog
+from support import certificates
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,8 +58,10 @@ def test_help_explains_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(complaint, str)
     with pytest.raises(SystemExit):
         cli.main(["mock", "--help"])
-    explained = re.findall(r"^  ([a-z_]+)(?:\[?=[A-Z]+\]?)? {2,}\S", capsys.readouterr().out, re.MULTILINE)
-    assert explained == complaint.partition("known are ")[2].split(", ")
+    spec = capsys.readouterr().out.partition("SPEC is a list")[2]
+    explained = re.findall(r"^  ([a-z_]+)(?:\[?=[A-Z]+\]?)? +\S", spec, re.MULTILINE)
+    known = complaint.partition("known are ")[2].split(", ")
+    assert explained == [name.removesuffix("=") for name in known]
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,6 +126,46 @@ def test_options_win_over_the_file(started: Started, tmp_path: Path, capsys: pyt
     assert (server.host, server.port, server.transport, server.drain_seconds) == ("::1", 0, "anyio", 0.0)
     assert started.with_mock == [False, True]
     assert isinstance(started.logs[-1], JsonLog)
+    assert "no authentication" not in capsys.readouterr().err
+
+
+def test_tls_by_options(started: Started, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    certificate, key = certificates.write_files(tmp_path)
+    for folder in ("files", "options"):
+        (tmp_path / folder).mkdir()
+    in_file, other = (certificates.write_files(tmp_path / folder) for folder in ("files", "options"))
+    file = tmp_path / "aigw.toml"
+    file.write_text(
+        f'[server]\ntls_certificate = "{in_file[0]}"\ntls_key = "{in_file[1]}"\n'
+        '[[gateway]]\nid = "g"\nauthentication = false\n'
+    )
+    given = ["--tls-certificate", certificate, "--tls-key", key]
+    for arguments, expected in (
+        (given, (certificate, key)),
+        (["--config", str(file)], in_file),
+        (["--config", str(file), *given], (certificate, key)),
+    ):
+        assert cli.main(["serve", *arguments]) == 0
+        server = started.configurations[-1].server
+        assert (server.tls_certificate, server.tls_key) == expected
+    count = len(started.configurations)
+    capsys.readouterr()
+    for arguments, complaint in (
+        (given[:2], "--tls-certificate and --tls-key need each other"),
+        (["--config", str(file), *given[2:]], "--tls-certificate and --tls-key need each other"),
+        (
+            ["--tls-certificate", key, "--tls-key", key],
+            f"--tls-certificate: expected a PEM file with certificates; {key} is none",
+        ),
+        (
+            [*given, "--tls-key", other[1]],
+            f"--tls-key: {other[1]} is not the key of the first certificate in {certificate}",
+        ),
+        (["--check", "--config", str(file), *given[:3], "x"], "--tls-key: x cannot be read: No such file or directory"),
+    ):
+        assert cli.main(["serve", *arguments]) == 2
+        assert capsys.readouterr().err == f"aigw: {complaint}\n"
+    assert len(started.configurations) == count
 
 
 def test_checking_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

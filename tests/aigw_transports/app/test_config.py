@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from aigw_proto.envelopes import Backoff, StepSettings
-from aigw_transports.app.config import ConfigError, Configuration, default, load, parse
+from aigw_proto.providers import BaseUrl
+from aigw_transports.app.config import ConfigError, Configuration, default, exposure, load, parse
+from support import certificates
 
 FILE = Path("folder/aigw.toml")
 GATEWAY = '[[gateway]]\nid = "g"\nauthentication = false\n'
@@ -57,15 +59,25 @@ authentication = false
 
 [provider.openai]
 base_url = "http://127.0.0.1:9000/v1"
+realtime_url = "ws://127.0.0.1:9002/v2"
+permessage_deflate = true
+
+[provider.google-ai-studio]
+permessage_deflate = false
 
 [custom_provider.my-llm]
 base_url = "http://127.0.0.1:9001/base"
+realtime_url = "wss://[::1]:9003/socket"
+permessage_deflate = true
 allow_private_address = true
 credential_header = "X-Api-Key"
 
 [limits]
 max_in_flight = 1000
 stuck_timeout_seconds = 5
+realtime_idle_timeout_seconds = false
+realtime_session_timeout_seconds = 3600
+realtime_max_message_bytes = 1_000_000
 
 [limits.websocket]
 ping_interval_seconds = false
@@ -100,10 +112,18 @@ def test_every_key_reaches_its_place() -> None:
     assert custom is not None
     assert (openai.base.host, openai.base.port, openai.base.path) == ("127.0.0.1", 9000, "/v1")
     assert (custom.base.port, custom.credential.header, custom.credential.prefix) == (9001, "x-api-key", "")
+    assert openai.realtime is not None
+    assert custom.realtime is not None
+    assert openai.realtime.base == BaseUrl(is_secure=False, host="127.0.0.1", port=9002, path="/v2")
+    assert custom.realtime.base == BaseUrl(is_secure=True, host="::1", port=9003, path="/socket")
+    assert (openai.deflate, custom.deflate) == (True, True)
     assert custom.key_headers[0] == "x-api-key"
     assert len(set(custom.key_headers)) == len(custom.key_headers)
     assert config.limits.max_in_flight == 1000
     assert config.limits.stuck_timeout_seconds == 5.0
+    assert config.limits.realtime_idle_timeout_seconds is None
+    assert config.limits.realtime_session_timeout_seconds == 3600.0
+    assert config.limits.realtime_max_message_bytes == 1_000_000
     assert config.websocket.ping_interval_seconds is None
     assert config.websocket.max_message_bytes == 1024
     assert config.http.max_head_bytes == 2048
@@ -120,6 +140,7 @@ def test_defaults() -> None:
     assert configuration.server.port == 8787
     assert configuration.gateway.deflate is None
     assert read(GATEWAY).server == configuration.server
+    assert (configuration.server.tls_certificate, configuration.server.tls_key) == (None, None)
 
 
 def test_secrets_are_in_no_representation() -> None:
@@ -174,15 +195,52 @@ def test_all_problems_at_once() -> None:
         (GATEWAY + '[server]\ntransport = "uvloop"', 'server.transport: expected one of "asyncio", "anyio", "trio"'),
         (GATEWAY + "[server]\nport = 65536", "server.port: expected an integer from 0 to 65535, got 65536"),
         (GATEWAY + '[server]\nhost = "a\\nb"', "server.host: expected a string that is not empty and has no control"),
-        (GATEWAY + '[server]\ntls_key = "k"', "server.tls_key: unknown key"),
+        (GATEWAY + '[server]\ntls_key = "k"', "server.tls_certificate: is missing; expected the file of the cert"),
+        (GATEWAY + '[server]\ntls_certificate = "c"', "server.tls_key: is missing; expected the file of the private"),
+        (GATEWAY + '[server]\ntls_certificate = "c"\ntls_key = 1', "server.tls_key: expected a string, got an integer"),
+        (
+            GATEWAY + '[server]\ntls_certificate = ""\ntls_key = "k"',
+            "server.tls_certificate: expected a string that is",
+        ),
+        (
+            GATEWAY + '[server]\ntls_certificate = "c"\ntls_key = "k"',
+            "server.tls_certificate: folder/c cannot be read: No such file or directory",
+        ),
         (GATEWAY + "[provider]\nopenai = 1", "provider.openai: expected a table, got an integer"),
         (GATEWAY + '[provider.openai]\nbase_url = "ftp://x"', "provider.openai.base_url: expected a URL that begins"),
         (GATEWAY + "[provider.openai]\nbase_url = 1", "provider.openai.base_url: expected a string, got an integer"),
-        (GATEWAY + '[provider.openai]\nrealtime_url = "wss://x"', "provider.openai.realtime_url: unknown key"),
+        (
+            GATEWAY + '[provider.openai]\nrealtime_url = "https://x"',
+            "realtime_url: expected a URL that begins with wss://",
+        ),
+        (
+            GATEWAY + "[provider.openai]\nrealtime_url = 1",
+            "provider.openai.realtime_url: expected a string, got an integer",
+        ),
+        (
+            GATEWAY + "[provider.openai]\npermessage_deflate = 1",
+            "openai.permessage_deflate: expected true or false, got",
+        ),
+        (
+            GATEWAY + "[provider.groq]\npermessage_deflate = true",
+            "groq.permessage_deflate: expected realtime_url beside",
+        ),
         (GATEWAY + '[provider.openai]\ntls_ca = "missing.pem"', "provider.openai.tls_ca: folder/missing.pem cannot be"),
         (GATEWAY + "[custom_provider.x]", "custom_provider.x.base_url: is missing; expected a string"),
         (GATEWAY + '[custom_provider.x]\nbase_url = "http://e.org"', "custom_provider.x.base_url: expected https://"),
         (GATEWAY + '[custom_provider.x]\nbase_url = "https://10.0.0.1"', "10.0.0.1 is a private address"),
+        (
+            GATEWAY + '[custom_provider.x]\nbase_url = "https://e.org"\nrealtime_url = "ws://e.org"',
+            "custom_provider.x.realtime_url: expected wss://, or allow_private_address = true",
+        ),
+        (
+            GATEWAY + '[custom_provider.x]\nbase_url = "https://e.org"\nrealtime_url = "wss://10.0.0.1"',
+            "custom_provider.x.realtime_url: 10.0.0.1 is a private address",
+        ),
+        (
+            GATEWAY + '[custom_provider.x]\nbase_url = "https://e.org"\npermessage_deflate = true',
+            "custom_provider.x.permessage_deflate: expected realtime_url beside it",
+        ),
         (
             GATEWAY + '[custom_provider."a b"]\nbase_url = "https://e.org"',
             'custom_provider."a b": expected a name of up',
@@ -205,6 +263,11 @@ def test_all_problems_at_once() -> None:
         (GATEWAY + "[limits.websocket]\nping_interval_seconds = 0", "expected a number of seconds from 0.001"),
         (GATEWAY + "[limits.http]\nx = 1", "limits.http.x: unknown key; known keys: head_timeout_seconds, "),
         (GATEWAY + "[limits]\nclient_low_water_bytes = 999999999", "limits.client_low_water_bytes: expected at most"),
+        (
+            GATEWAY + "[limits]\nrealtime_low_water_bytes = 200_000",
+            "limits.realtime_low_water_bytes: expected at most realtime_high_water_bytes, 131072",
+        ),
+        (GATEWAY + "[limits]\nrealtime_open_timeout_seconds = false", "expected a number of seconds from 0.001"),
         ("x = ", "is not valid TOML: "),
         ("x = 1\n" + GATEWAY, "x: unknown key; known keys: custom_provider, gateway, limits, provider, server"),
     ],
@@ -269,6 +332,20 @@ def test_certificates_need_tls(tmp_path: Path, certificate_file: Path) -> None:
         load(file)
 
 
+def test_a_server_with_tls(tmp_path: Path) -> None:
+    certificate, key = certificates.write_files(tmp_path)
+    file = tmp_path / "aigw.toml"
+    file.write_text(GATEWAY + '[server]\ntls_certificate = "server.pem"\ntls_key = "server.key"\n')
+    server = load(file).server
+    assert (server.tls_certificate, server.tls_key) == (certificate, key)
+    file.write_text(GATEWAY + '[server]\ntls_certificate = "server.pem"\ntls_key = "server.pem"\n')
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert caught.value.problems == (
+        f"{file}: server.tls_key: expected a PEM file with a private key; {certificate} is none",
+    )
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"missing\.toml: cannot be read: No such file or directory"):
         load(tmp_path / "missing.toml")
@@ -296,8 +373,12 @@ def test_a_literal_secret_is_in_no_message() -> None:
 
 def test_dangerous_settings_are_warned_of() -> None:
     text = '[server]\nhost = "0.0.0.0"\n' + GATEWAY + 'keys.openai.default = "k"\n'
-    assert "whoever reaches the port can spend them" in read(text).warnings[0]
-    assert read(text.replace("0.0.0.0", "localhost")).warnings == ()
-    assert read(text.replace("0.0.0.0", "::1")).warnings == ()
+    assert "whoever reaches the port can spend them" in exposure(read(text))[0]
+    assert exposure(read(text.replace("0.0.0.0", "localhost"))) == []
+    assert exposure(read(text.replace("0.0.0.0", "::1"))) == []
     text = GATEWAY + '[provider.openai]\nbase_url = "http://example.org/v1"\n'
-    assert read(text).warnings == ("provider.openai: keys for openai are sent to example.org without encryption",)
+    warning = "provider.openai: keys for openai are sent to example.org without encryption"
+    assert read(text).warnings == (warning,)
+    assert read(GATEWAY + '[provider.openai]\nrealtime_url = "ws://example.org/v1"\n').warnings == (warning,)
+    assert read(text + 'realtime_url = "ws://example.org/v1"\n').warnings == (warning,)
+    assert read(text + 'realtime_url = "ws://10.1.1.1/v1"\n').warnings == (warning,)
