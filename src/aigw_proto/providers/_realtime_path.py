@@ -1,9 +1,9 @@
 """From what a client wrote behind a provider's name to the server, path and query of that provider's WebSocket.
 
 A bare path means the provider's default; any other goes to the provider as it is, behind the site's prefix, whose
-version segment is not repeated: SDKs have base URLs with and without it. What a
-provider does in its own way beyond that is a `RealtimeRule`, and each rule is one function here. Queries are lists of
-`name=value` as they came, so that whatever no rule touches stays as it was, byte for byte.
+version segment is not repeated: SDKs have base URLs with and without it. What a provider does in its own way beyond
+that is a `RealtimeRule`, and each rule is one function here. Queries are lists of `name=value` as they came, so that
+whatever no rule touches stays as it was, byte for byte.
 """
 
 from __future__ import annotations
