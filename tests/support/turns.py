@@ -22,6 +22,7 @@ from aigw_proto._entropy import Entropy
 from aigw_proto._inputs import BytesReceived, BytesSent, Input, LinkAccepted, LinkConnected, PeerClosed
 from aigw_proto._kinds import LinkId, Role, Signal
 from aigw_proto.gateway import GatewayConfig, GatewayEngine, RequestRecord
+from aigw_proto.gateway._session import Session
 from aigw_proto.http import H1Connection
 from aigw_proto.testing import Checked
 from aigw_proto.ws import Closed, Failed, TextMessage, WSConnection, upgrade_request
@@ -85,6 +86,12 @@ class Turns:
         self.feed(LinkAccepted(link, f"peer-{link}"))
         return link
 
+    def session(self, link: LinkId) -> Session:
+        """Return what stands behind a client's link, for a look inside."""
+        session = self.gateway._core.sessions[link]
+        assert isinstance(session, Session)
+        return session
+
     def agent(self, headers: list[tuple[bytes, bytes]] | None = None) -> Agent:
         """Open a WebSocket."""
         return Agent(self, self.accept(), headers or [])
@@ -126,9 +133,9 @@ class Turns:
                     self.reading[effect.link] = effect.enabled
                 case EndSending():
                     self.ended_sending.add(effect.link)
-                case Journal():
-                    assert isinstance(effect.entry, RequestRecord)
-                    self.records.append(effect.entry)
+                case Journal(entry):
+                    if isinstance(entry, RequestRecord):
+                        self.records.append(entry)
                 case Log():
                     self.logs.append(effect)
                 case Drained():

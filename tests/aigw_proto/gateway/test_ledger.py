@@ -9,7 +9,7 @@ import pytest
 
 from aigw_proto._effects import Journal, Log
 from aigw_proto.gateway import GatewaySettings
-from aigw_proto.gateway import _ledger as ledger
+from aigw_proto.gateway._observer import Observer
 from aigw_proto.gateway._realtime_record import SessionRecord
 from support.relays import (
     BINARY,
@@ -169,7 +169,7 @@ class TestABugOfTheObserver:
         def fail(*_: object, **__: object) -> None:
             raise ZeroDivisionError
 
-        monkeypatch.setattr(ledger.Observer, method, fail)
+        monkeypatch.setattr(Observer, method, fail)
         with Relay().opened() as play:
             play.client_says(TEXT, b"1")
             if method == "client_piece":

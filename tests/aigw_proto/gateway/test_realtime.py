@@ -10,12 +10,21 @@ from typing import Any
 
 import pytest
 
-from aigw_proto._effects import Connect, Drained, Log
+from aigw_proto._effects import Connect, Drained, Log, SetReading
 from aigw_proto._errors import CloseCode
-from aigw_proto._inputs import BytesReceived, BytesSent, LinkAccepted, LinkConnected, ShutdownRequested
+from aigw_proto._inputs import (
+    BytesReceived,
+    BytesSent,
+    ConnectFailed,
+    ConnectFailure,
+    LinkAccepted,
+    LinkConnected,
+    ShutdownRequested,
+)
 from aigw_proto._kinds import LinkId
 from aigw_proto._limits import WebSocketLimits
 from aigw_proto.gateway import _realtime
+from aigw_proto.gateway._realtime_opening import RealtimeOpening
 from aigw_proto.gateway._state import REALTIME_TRANSITIONS, RealtimeState, RealtimeTrigger
 from support.frames import frame
 from support.relays import (
@@ -72,7 +81,7 @@ class TestRelaying:
     def test_control_frames_stay_on_their_side(self, side: Any) -> None:
         with Relay().opened() as play:
             says(play, side, (0x01, b"a"), (PING, b"p"), (PONG, b"x"), (0x80, b"b"))
-            play.expect(told(OTHER[side], "text… a", "more b"), told(side, "pong p"))
+            play.expect(told(OTHER[side], "text… a", "more b"), told(side, "pong p"), any_order=True)
 
     def test_a_message_in_parts(self) -> None:
         """What is there of a long frame goes on as a fragment; the rest follows."""
@@ -283,6 +292,61 @@ class TestClosing:
             play.expect(cut(other), session(closed_by="gateway", error=f"{NAME[side]}: opcode 0x3 is reserved"))
 
 
+class TestOpening:
+    """Only what the session itself does; what is asked and answered has tests of its own."""
+
+    def test_a_refusal(self) -> None:
+        with Relay().asked() as play:
+            play.from_provider(b"HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n")
+            play.expect(cut(PROVIDER), refused(429), finished(CLIENT))
+            play.ends(CLIENT).expect(flushed(CLIENT), session(status=429, closed_by="provider"))
+
+    def test_in_small_steps(self) -> None:
+        with Relay().asked() as play:
+            data = play.accepting()
+            play.from_provider(data[:9]).expect()
+            play.from_provider(data[9:])
+            assert play.sent(CLIENT).startswith(b"HTTP/1.1 101 ")
+
+    def test_a_provider_that_ends_right_behind_its_answer(self) -> None:
+        with Relay().asked() as play:
+            play.checked.handle(BytesReceived(PROVIDER, play.accepting()[:-1]), play.now)
+            assert play.checked.poll() is None
+            play.from_provider(b"\n")
+            play.sent(CLIENT)
+            play.ends(PROVIDER).expect(told(CLIENT, "close 1011 the provider's connection was lost"), flushed(PROVIDER))
+
+    def test_an_unreachable_provider(self) -> None:
+        with Relay().connecting() as play:
+            play.feed(ConnectFailed(PROVIDER, ConnectFailure.NAME, "provider: no such host"))
+            assert play.take(Log).details["reason"] == "the host name does not resolve"
+            play.expect(refused(502), finished(CLIENT))
+            play.ends(CLIENT).expect(flushed(CLIENT), session(status=502, closed_by="gateway"))
+
+    def test_a_slow_connection(self) -> None:
+        with Relay().connecting() as play:
+            play.wait(9.1).expect(cut(PROVIDER), refused(504), finished(CLIENT))
+            play.ends(CLIENT).expect(flushed(CLIENT), session(status=504))
+
+    def test_a_client_that_leaves(self) -> None:
+        with Relay().connecting() as play:
+            play.ends(CLIENT).expect(cut(PROVIDER), flushed(CLIENT), session(status=499, closed_by="client"))
+
+    def test_a_side_that_does_not_read(self) -> None:
+        with Relay(realtime_high_water_bytes=1000, realtime_low_water_bytes=5).opened() as play:
+            says(play, PROVIDER, (TEXT, b"x" * 600), (TEXT, b"x" * 600))
+            play.sent(CLIENT)
+            play.feed(BytesSent(CLIENT, 1200)).expect()
+            says(play, PROVIDER, (TEXT, b"waits"))
+            play.expect(SetReading(PROVIDER, False))
+            play.wait(60.1)
+            assert play.take(Log).details["side"] == "client"
+            play.expect(told(PROVIDER, "close 1011 the client does not read"), any_order=True)
+            play.expect(cut(CLIENT), SetReading(PROVIDER, True), any_order=True)
+            play.provider_says(0x88, close(1011)).ends(PROVIDER)
+            play.expect(flushed(PROVIDER), session(closed_by="client"))
+
+
 class TestKeepAlive:
     @SIDES
     def test_a_dead_side(self, side: Any) -> None:
@@ -425,7 +489,7 @@ class TestBugs:
             def fail(*_: object) -> None:
                 raise ZeroDivisionError
 
-            monkeypatch.setattr(_realtime.RealtimeOpening, "answer", fail)
+            monkeypatch.setattr(RealtimeOpening, "answer", fail)
             play.from_provider(play.accepting())
             assert isinstance(play.take(Log).exception, ZeroDivisionError)
             play.expect(cut(PROVIDER), refused(500, "internal error"), finished(CLIENT))

@@ -804,7 +804,7 @@ IN_STATES: dict[str, tuple[RequestState, Callable[[Turns], Any]]] = {
 
 
 def request_of(agent: Any, event_id: str = "a") -> Any:
-    session = agent.turns.gateway._core.sessions[agent.link]
+    session = agent.turns.session(agent.link)
     return session._universal._by_event_id[event_id][0]
 
 
@@ -826,7 +826,7 @@ class TestEnds:
             assert not closed  # a connection being opened is paid for already, a finished exchange left none
         else:
             assert [effect.how for effect in closed] == [CloseHow.ABORT]
-        assert "a" not in agent.turns.gateway._core.sessions[agent.link]._universal._by_event_id
+        assert "a" not in agent.turns.session(agent.link)._universal._by_event_id
         agent.create("b")  # the session goes on
         turns.advance(1.0)
         agent.cancel("b")
@@ -1006,7 +1006,7 @@ def test_whole_answers_count_what_they_hold_once() -> None:
     agent = turns.agent()
     upstream = agent.start("a", config=RETRY)
     turns.receive(upstream, answer(b'"error"', 500))
-    universal = turns.gateway._core.sessions[agent.link]._universal
+    universal = turns.session(agent.link)._universal
     assert universal is not None
     assert universal._gathered_bytes == len(b'"error"')
     turns.advance(1.0)

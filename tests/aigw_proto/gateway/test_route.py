@@ -14,7 +14,10 @@ from aigw_proto.gateway._route import Route, parse_route
         (b"/v1/acc/gw/openai", Route("acc", "gw", "openai", "openai")),
         (b"/v1/acc/gw/openai?model=m&x", Route("acc", "gw", "openai", "openai?model=m&x")),
         (b"/v1/acc/gw/openai/realtime?model=m", Route("acc", "gw", "openai", "openai/realtime?model=m")),
-        (b"/v1/acc/gw/google-ai-studio//ws/g%2Fx", Route("acc", "gw", "google-ai-studio", "google-ai-studio//ws/g%2Fx")),
+        (
+            b"/v1/acc/gw/google-ai-studio//ws/g%2Fx",
+            Route("acc", "gw", "google-ai-studio", "google-ai-studio//ws/g%2Fx"),
+        ),
         (b"/v1/acc/gw//ws/google", Route("acc", "gw", "", "/ws/google")),
         (b"/v1/a%20c/g%2Fw", Route("a c", "g/w", "", "")),
     ],

@@ -32,10 +32,6 @@ UPGRADE = (
 TEXT, BINARY, CLOSE, PING = 0x81, 0x82, 0x88, 0x89
 
 
-def session_of(turns: Turns, link: LinkId) -> Session:
-    return turns.gateway._core.sessions[link]
-
-
 def closed(link: LinkId, *, clean: bool = True) -> PeerClosed:
     return PeerClosed(link, clean)
 
@@ -90,7 +86,7 @@ class TestPlainHttp:
         flooder = turns.accept()
         link = turns.accept()
         turns.receive(flooder, HEALTH * 5000)
-        session = session_of(turns, link)
+        session = turns.session(link)
         session.receive_data(UPGRADE + frame(TEXT, create("a").encode()), turns.now)
         session.receive_eof(clean=True, now=turns.now)
         turns.settle()
@@ -181,7 +177,7 @@ class TestPlainHttp:
                 turns.report(link)
             sent += 1
             assert sent < 100
-        assert session_of(turns, link)._gauge.level < 10_000
+        assert turns.session(link)._gauge.level < 10_000
         turns.advance(60.0)
         assert link in turns.closed
 
@@ -253,7 +249,7 @@ class TestViolations:
     def test_the_end_of_the_stream_in_a_violation(self) -> None:
         turns = Turns()
         agent = turns.agent()
-        session = session_of(turns, agent.link)
+        session = turns.session(agent.link)
         session._peer_ended = True
         effects = turns.receive(agent.link, frame(0x83))
         assert [effect.how for effect in closes(effects)] == [CloseHow.FLUSH]
@@ -448,7 +444,7 @@ class TestBackPressure:
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-        level = session_of(turns, agent.link)._gauge.level
+        level = turns.session(agent.link)._gauge.level
         bound = limits.client_high_water_bytes + limits.client_reply_allowance_bytes
         assert limits.client_reply_allowance_bytes < level < bound + 64 * 1024
         assert peak < 12 * 1024 * 1024  # the bench keeps what was sent, too
@@ -633,7 +629,7 @@ class TestFairness:
             turns.wake()
             count += 1
         assert count <= 2  # twenty quanta, one each
-        assert session_of(turns, flooders[-1].link)._inbound  # and has more to come
+        assert turns.session(flooders[-1].link)._inbound  # and has more to come
 
     def test_reporting_a_backlog_makes_nobody_work(self) -> None:
         # Each report would bring more to send, and that the next report: a chain without end.
@@ -734,7 +730,7 @@ class TestBugs:
         mine, other = agent.start("a"), neighbour.start("b")
         turns.receive(other, STREAM_HEAD + sse(b"1"))
         original = WSConnection.next_event
-        ws = session_of(turns, agent.link)._ws
+        ws = turns.session(agent.link)._ws
 
         def next_event(self: WSConnection) -> WebSocketEvent | Signal:
             if self is ws:
@@ -747,7 +743,7 @@ class TestBugs:
         assert mine in turns.closed
         turns.receive(other, sse(b"2") + END_CHUNK)
         assert neighbour.types("b") == ["created", "stream", "stream", "done"]
-        assert session_of(turns, neighbour.link)._state is SessionState.UNIVERSAL
+        assert turns.session(neighbour.link)._state is SessionState.UNIVERSAL
 
 
 def test_json_is_the_same_whatever_the_cuts_of_the_clients_bytes() -> None:
@@ -758,3 +754,30 @@ def test_json_is_the_same_whatever_the_cuts_of_the_clients_bytes() -> None:
         turns.receive(agent.link, data[index : index + 1])
     upstream = turns.upstream()
     assert json.dumps({"é": 1}).encode() in turns.take(upstream)
+
+
+class TestHandingOver:
+    """An upgrade to a provider's WebSocket leaves the link to a session of another kind."""
+
+    TARGET = UPGRADE.replace(b"/v1/acc/default", b"/v1/acc/default/openai")
+
+    def test_the_session_lets_go_of_the_link(self) -> None:
+        turns = Turns()
+        link = turns.accept()
+        session = turns.session(link)
+        turns.receive(link, HEALTH + self.TARGET)
+        assert turns.take(link).startswith(b"HTTP/1.1 200 ")
+        assert len(turns.connects) == 1
+        assert turns.gateway._core.sessions[link] is not session
+        assert turns.gateway._core.links[link] is not session
+        assert session.next_timeout() is None
+        assert not session.queued
+
+    def test_a_client_that_has_ended_is_not_waited_for(self) -> None:
+        turns = Turns()
+        link = turns.accept()
+        session = turns.session(link)  # its turn comes behind both inputs
+        session.receive_data(self.TARGET, turns.now)
+        session.receive_eof(clean=True, now=turns.now)
+        turns.wake()
+        assert turns.closed == [turns.connects[0].link, link]

@@ -19,7 +19,7 @@ BIG_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length
 
 
 def universal_of(agent: Agent) -> Universal:
-    universal = agent.turns.gateway._core.sessions[agent.link]._universal
+    universal = agent.turns.session(agent.link)._universal
     assert universal is not None
     return universal
 

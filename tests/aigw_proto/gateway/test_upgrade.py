@@ -216,7 +216,7 @@ class TestUpgrade:
     def test_settings_go_before_those_of_the_gateway(self) -> None:
         turns = Turns(gateway(settings=StepSettings(max_attempts=4, retry_delay_seconds=2.0)))
         agent = turns.agent([(b"cf-aig-max-attempts", b"3")])
-        universal = turns.gateway._core.sessions[agent.link]._universal
+        universal = turns.session(agent.link)._universal
         assert universal is not None
         assert universal._defaults == StepSettings(max_attempts=3, retry_delay_seconds=2.0)
 
