@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .._kinds import record
-from . import _anthropic, _bedrock, _cohere, _gemini, _openai, _workers_ai
+from . import _anthropic, _bedrock, _cohere, _gemini, _openai, _openai_responses, _workers_ai
 from ._faults import MockFault
 from ._replies import Document, Reply, json_document
 from ._request import MockRequest, decode_object
@@ -43,7 +43,7 @@ def _route(
 
 _ROUTES: Final = (
     _route("openai chat completions", r"/chat/completions", _openai.answer_chat, _openai.print_error),
-    _route("openai responses", r"/responses", _openai.answer_responses, _openai.print_error),
+    _route("openai responses", r"/responses", _openai_responses.answer_responses, _openai.print_error),
     _route("openai embeddings", r"/embeddings", _openai.answer_embeddings, _openai.print_error),
     _route("openai speech", r"/audio/speech", _openai.answer_speech, _openai.print_error),
     _route("anthropic messages", r"/messages", _anthropic.answer_messages, _anthropic.print_error),

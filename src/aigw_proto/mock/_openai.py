@@ -1,4 +1,4 @@
-"""OpenAI's dialect and its many speakers: chat completions, responses, embeddings, models, speech.
+"""OpenAI's dialect and its many speakers: chat completions, embeddings, models, speech.
 
 Groq, Mistral, DeepSeek, Perplexity, Grok, Cerebras and OpenRouter speak the chat part under their own path prefixes;
 OpenRouter sends comments while it waits for a model.
@@ -6,13 +6,12 @@ OpenRouter sends comments while it waits for a model.
 
 from __future__ import annotations
 
-from itertools import count
 from typing import Final
 
 from ._replies import Document, EventStream, Reply, json_document, sse_event, text_document
 from ._request import MockRequest, as_list, as_mapping, as_text, last_user_text, reply_words
 
-__all__ = ["answer_chat", "answer_embeddings", "answer_models", "answer_responses", "answer_speech", "print_error"]
+__all__ = ["answer_chat", "answer_embeddings", "answer_models", "answer_speech", "print_error"]
 
 _DONE: Final = b"data: [DONE]\n\n"
 _OPENROUTER_WAITS: Final = b": OPENROUTER PROCESSING\n\n" * 2
@@ -77,69 +76,6 @@ def answer_chat(request: MockRequest) -> Reply:
     last = (sse_event(head | no_choices),) if with_usage else ()
     return EventStream(
         (opening,), lambda word: chunk({"content": word}), words, (chunk({}, finish_reason="stop"), *last, _DONE)
-    )
-
-
-def answer_responses(request: MockRequest) -> Reply:
-    """Answer `responses`: a response object, or the named events that build one up."""
-    fields = request.fields
-    asked = fields.get("input")
-    prompt = asked if isinstance(asked, str) else last_user_text(asked)
-    words = reply_words(prompt, request.chunks)
-    item_id = f"msg_mock_{request.number}"
-    counts = (len(prompt.split()), len(words))
-    usage: dict[str, object] = {
-        "input_tokens": counts[0],
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": counts[1],
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": sum(counts),
-    }
-
-    def part(text: object) -> dict[str, object]:
-        return {"type": "output_text", "text": text, "annotations": []}
-
-    def item(status: str, *content: dict[str, object]) -> dict[str, object]:
-        return {"id": item_id, "type": "message", "status": status, "role": "assistant", "content": content}
-
-    def response(status: str, *output: dict[str, object]) -> dict[str, object]:
-        return {
-            "id": f"resp_mock_{request.number}",
-            "object": "response",
-            "created_at": request.created,
-            "status": status,
-            "error": None,
-            "model": model_name(request),
-            "output": output,
-            "usage": usage if status == "completed" else None,
-        }
-
-    whole = "".join(words)
-    if fields.get("stream") is not True:
-        return text_document(lambda text: response("completed", item("completed", part(text))), whole)
-    place: dict[str, object] = {"item_id": item_id, "output_index": 0, "content_index": 0}
-    numbers = count()
-
-    def event(kind: str, data: dict[str, object]) -> bytes:
-        return sse_event({"type": kind, "sequence_number": next(numbers)} | data, kind)
-
-    opening = (
-        event("response.created", {"response": response("in_progress")}),
-        event("response.in_progress", {"response": response("in_progress")}),
-        event("response.output_item.added", {"output_index": 0, "item": item("in_progress")}),
-        event("response.content_part.added", place | {"part": part("")}),
-    )
-    deltas = numbers
-    numbers = count(len(opening) + len(words))  # a stream made longer by a fault has them twice: that is its fault
-    closing = (
-        event("response.output_text.done", place | {"text": whole}),
-        event("response.content_part.done", place | {"part": part(whole)}),
-        event("response.output_item.done", {"output_index": 0, "item": item("completed", part(whole))}),
-        event("response.completed", {"response": response("completed", item("completed", part(whole)))}),
-    )
-    numbers = deltas
-    return EventStream(
-        opening, lambda word: event("response.output_text.delta", place | {"delta": word}), words, closing
     )
 
 

@@ -16,14 +16,15 @@ from ..ws import UpgradeOffer
 from ._openai_response import Asked, Response
 from ._openai_session import Settings, find_wording
 from ._request import MockRequest, as_list, as_mapping, as_text, decode_object, reply_words
-from ._talk import Act, Say, Talk, decode_base64, say_json
+from ._speech import Ear, Sound, decode_base64
+from ._talk import Act, Say, Talk, say_json
 
 __all__ = ["RealtimeTalk"]
 
 _MOST_ITEMS: Final = 32  # that are remembered for `conversation.item.retrieve`
 _MOST_CHARACTERS: Final = 64 * 1024  # of a text that is repeated
 _LEAST_COMMITTED_MS: Final = 100
-_MS_OF_A_TOKEN: Final = 100
+_TOKENS_OF_A_SECOND: Final = 10
 
 _Event = Mapping[str, object]
 
@@ -44,8 +45,7 @@ class RealtimeTalk(Talk):
         self._items: OrderedDict[str, Mapping[str, object]] = OrderedDict()
         self._responses: deque[Response] = deque()
         self._prompt = ""
-        self._heard_bytes = 0  # of audio, since the last commit
-        self._total_bytes = 0
+        self._ear = Ear(self._settings.input_bytes_per_second)
         self._audio_tokens = 0  # since the last response
         self._speech_item: str | None = None
         self._handlers: dict[str, Callable[[_Event], Iterable[Act]]] = {
@@ -105,55 +105,49 @@ class RealtimeTalk(Talk):
     # --- the session -------------------------------------------------------------------------------------------------
 
     def _on_session_update(self, event: _Event) -> Iterable[Act]:
-        changes = event.get("session")
-        if not isinstance(changes, dict):
+        if not isinstance(event.get("session"), dict):
             return self._missing("session", event)
-        self._settings.update(as_mapping(changes))
+        self._settings.update(as_mapping(event.get("session")))
         kind = as_text(event["type"]).replace(".update", ".updated")
         return [self._event(kind, session=self._settings.describe())]
 
     # --- audio -------------------------------------------------------------------------------------------------------
-
-    def _ms(self, size: int) -> int:
-        return size * 1000 // self._settings.input_bytes_per_second
 
     def _on_append(self, event: _Event) -> Iterable[Act]:
         audio = decode_base64(event.get("audio"))
         if audio is None:
             message = "Invalid 'audio'. Expected base64-encoded audio bytes."
             return self._error(message, event, code="invalid_value", param="audio")
-        self._heard_bytes += len(audio)
-        self._total_bytes += len(audio)
-        if self._settings.turn_detection is None or not audio:
+        self._ear.bytes_per_second = self._settings.input_bytes_per_second
+        heard = self._ear.hear(audio)
+        detection = self._settings.turn_detection
+        if detection is None:
             return ()
-        silent = not audio.strip(b"\x00")
-        if self._speech_item is None:
-            return () if silent else self._start_speech()
-        return self._stop_speech() if silent else ()
+        if heard is Sound.BEGINNING:
+            return self._start_speech(detection)
+        return self._stop_speech(detection) if heard is Sound.END else ()
 
-    def _start_speech(self) -> Iterable[Act]:
-        detection = self._settings.turn_detection or {}
+    def _start_speech(self, detection: Mapping[str, object]) -> Iterable[Act]:
         if detection.get("interrupt_response") is not False:
             for response in self._responses:
                 response.cancel("turn_detected")
         self._speech_item = self._new_item_id()
-        at = self._ms(self._total_bytes)
+        at = int(self._ear.seconds * 1000)
         return [self._event("input_audio_buffer.speech_started", audio_start_ms=at, item_id=self._speech_item)]
 
-    def _stop_speech(self) -> Iterable[Act]:
-        detection = self._settings.turn_detection or {}
-        at, item_id = self._ms(self._total_bytes), self._speech_item
+    def _stop_speech(self, detection: Mapping[str, object]) -> Iterable[Act]:
+        at, item_id = int(self._ear.seconds * 1000), self._speech_item
         acts = [self._event("input_audio_buffer.speech_stopped", audio_end_ms=at, item_id=item_id), *self._commit()]
         if detection.get("create_response") is False or self._settings.transcribes:
             return acts
         return chain(acts, self._respond({}))
 
     def _on_commit(self, event: _Event) -> Iterable[Act]:
-        heard = self._ms(self._heard_bytes)
-        if heard < _LEAST_COMMITTED_MS:
+        heard_ms = self._ear.turn_seconds * 1000
+        if heard_ms < _LEAST_COMMITTED_MS:
             message = (
                 "Error committing input audio buffer: buffer too small. "
-                f"Expected at least {_LEAST_COMMITTED_MS}ms of audio, but buffer only has {heard:.2f}ms of audio."
+                f"Expected at least {_LEAST_COMMITTED_MS}ms of audio, but buffer only has {heard_ms:.2f}ms of audio."
             )
             return self._error(message, event, code="input_audio_buffer_commit_empty")
         return self._commit()
@@ -161,11 +155,10 @@ class RealtimeTalk(Talk):
     def _commit(self) -> list[Act]:
         """Make an item of what was heard, and its transcript when one is wanted."""
         item_id = self._speech_item or self._new_item_id()
-        heard, self._heard_bytes, self._speech_item = self._heard_bytes, 0, None
-        transcript = f"{heard} bytes of audio"
-        tokens = max(1, self._ms(heard) // _MS_OF_A_TOKEN)
+        tokens = max(1, int(self._ear.turn_seconds * _TOKENS_OF_A_SECOND))
+        transcript = self._prompt = self._ear.take()
+        self._speech_item = None
         self._audio_tokens += tokens
-        self._prompt = transcript
         content = [{"type": "input_audio", "transcript": None}]
         acts: list[Act] = [
             self._event("input_audio_buffer.committed", previous_item_id=self._last_item_id(), item_id=item_id),
@@ -189,7 +182,8 @@ class RealtimeTalk(Talk):
 
     def _on_clear(self, event: _Event) -> Iterable[Act]:
         del event
-        self._heard_bytes, self._speech_item = 0, None
+        self._ear.forget()
+        self._speech_item = None
         return [self._event("input_audio_buffer.cleared")]
 
     # --- the conversation --------------------------------------------------------------------------------------------
@@ -209,10 +203,9 @@ class RealtimeTalk(Talk):
         return [self._event(kind, previous_item_id=previous, item=item) for kind in self._wording.item_added]
 
     def _on_item_create(self, event: _Event) -> Iterable[Act]:
-        asked = event.get("item")
-        if not isinstance(asked, dict):
+        if not isinstance(event.get("item"), dict):
             return self._missing("item", event)
-        item = dict(as_mapping(asked))
+        item = dict(as_mapping(event.get("item")))
         if not isinstance(item.get("type"), str):
             return self._missing("item.type", event)
         item["id"] = as_text(item.get("id")) or self._new_item_id()

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from .._kinds import record
 from ._openai_session import Settings, Wording
+from ._speech import encode_base64, sound_of_a_word
 from ._talk import Say
 
 __all__ = ["Asked", "Response", "Usage"]
 
-_SECONDS_OF_A_WORD: Final = 0.1
 _AUDIO_TOKENS_OF_A_WORD: Final = 2  # a token for each twentieth of a second
-_SOUND: Final = bytes(range(1, 251))
 
 
 @record
@@ -108,10 +106,9 @@ class Response:
         if not self._speaks:
             yield self._content(wording.text + ".delta", delta=word)
             return
-        size = int(self._settings.output_bytes_per_second * _SECONDS_OF_A_WORD)
+        audio = sound_of_a_word(self._settings.output_bytes_per_second)
         yield self._content(wording.transcript + ".delta", delta=word)
-        sound = (_SOUND * (size // len(_SOUND) + 1))[:size]
-        yield self._content(wording.audio + ".delta", delta=base64.b64encode(sound).decode())
+        yield self._content(wording.audio + ".delta", delta=encode_base64(audio))
 
     def _end(self, place: Mapping[str, object], done: list[str]) -> Iterator[Say]:
         wording, event, text = self._wording, self._event, "".join(self._said)

@@ -5,13 +5,13 @@ Settings are the JSON object itself: an update is laid over it, so a client gets
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qs
 
 from .._kinds import record
 from ..ws import UpgradeOffer
+from ._replies import json_bytes
 from ._request import MockRequest, as_list, as_mapping, as_text
 
 __all__ = ["BETA", "CURRENT", "Settings", "Wording", "find_wording"]
@@ -19,7 +19,7 @@ __all__ = ["BETA", "CURRENT", "Settings", "Wording", "find_wording"]
 _BYTES_PER_SECOND: Final = {"audio/pcm": 48_000, "pcm16": 48_000}  # at 24 kHz; G.711 has 8000
 _G711_BYTES_PER_SECOND: Final = 8_000
 _SESSION_SECONDS: Final = 3600
-_MOST_SETTINGS: Final = 1000  # beyond them an update is not laid over: a client could make a session grow for ever
+_MOST_BYTES: Final = 256 * 1024  # of all settings: beyond it an update changes nothing, and no session grows for ever
 _VAD: Final[dict[str, object]] = {
     "type": "server_vad",
     "threshold": 0.5,
@@ -88,7 +88,7 @@ class Settings:
             "model": self.model,
             "expires_at": request.created + _SESSION_SECONDS,
         }
-        self._fields = head | copy.deepcopy(_BETA_DEFAULTS if wording.is_beta else _DEFAULTS)
+        self._fields = head | (_BETA_DEFAULTS if wording.is_beta else _DEFAULTS)
         if wording.is_beta:
             del self._fields["type"]
         self.transcribes = transcribes
@@ -99,7 +99,7 @@ class Settings:
 
     def update(self, changes: Mapping[str, object]) -> None:
         """Lay changes over the settings; objects within are laid over likewise."""
-        if _count(self._fields) + _count(changes) <= _MOST_SETTINGS:
+        if len(json_bytes(self._fields)) + len(json_bytes(changes)) <= _MOST_BYTES:
             _lay_over(self._fields, changes)
 
     def speaks(self, response: Mapping[str, object]) -> bool:
@@ -190,16 +190,11 @@ def _rate(form: object) -> int:
     return _BYTES_PER_SECOND.get(name, _G711_BYTES_PER_SECOND)
 
 
-def _count(value: object) -> int:
-    if isinstance(value, Mapping):
-        return 1 + sum(map(_count, as_mapping(value).values()))
-    return 1 + sum(map(_count, as_list(value)))
-
-
 def _lay_over(fields: dict[str, object], changes: Mapping[str, object]) -> None:
     for name, value in changes.items():
-        current = fields.get(name)
-        if isinstance(current, dict) and isinstance(value, dict):
-            _lay_over(current, as_mapping(value))
+        inner = dict(as_mapping(fields.get(name)))
+        if inner and isinstance(value, dict):
+            _lay_over(inner, as_mapping(changes[name]))
+            fields[name] = inner
         else:
             fields[name] = value

@@ -8,8 +8,6 @@ and one that is cancelled ends early. Talks know nothing of time, links or fault
 from __future__ import annotations
 
 import abc
-import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
@@ -17,7 +15,7 @@ from .._kinds import record
 from ..ws import Opcode
 from ._replies import json_bytes
 
-__all__ = ["Act", "Echo", "Hang", "Pause", "Say", "SayPiece", "Talk", "decode_base64", "say_json"]
+__all__ = ["Act", "Echo", "Hang", "Pause", "Say", "SayPiece", "Talk", "say_json"]
 
 
 @record
@@ -91,19 +89,6 @@ class Echo(Talk):
         return (Say(message.encode(), text=True) if isinstance(message, str) else Say(message, text=False),)
 
 
-def say_json(value: Mapping[str, object]) -> Say:
-    """Return the message of a JSON object in a text frame."""
-    return Say(json_bytes(value))
-
-
-def decode_base64(value: object) -> bytes | None:
-    """Return the bytes that a JSON string holds, in either alphabet, or None when it holds none."""
-    if not isinstance(value, str) or not value.isascii():
-        return None
-    try:
-        return base64.b64decode(value.translate(_URL_SAFE), validate=True)
-    except binascii.Error:
-        return None
-
-
-_URL_SAFE = str.maketrans("-_", "+/")
+def say_json(value: Mapping[str, object], *, text: bool = True) -> Say:
+    """Return the message of a JSON object."""
+    return Say(json_bytes(value), text)
