@@ -68,6 +68,6 @@ $(VENV)/group-%: $(VENV)/pip pyproject.toml
 # Clients in JavaScript. Where npm is missing or fails, their tests are skipped and say so.
 $(VENV)/node: $(VENV)/created tests/sdk/node/package.json
 	if command -v npm >/dev/null; then \
-	  cd tests/sdk/node && timeout 180 npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts; \
+	  (cd tests/sdk/node && timeout 180 npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts); \
 	fi || rm -rf tests/sdk/node/node_modules
 	touch $@

@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 
-def node(name: str, base_url: str, key: str, token: str) -> dict[str, Any]:
+def node(name: str, base_url: str, key: str, token: str, *, refused: bool = False) -> dict[str, Any]:
     """Run one session of sessions.mjs; return what it saw. Node has its own list of authorities to trust."""
     assert NODE is not None
     environment = {**os.environ, "NODE_EXTRA_CA_CERTS": os.environ["SSL_CERT_FILE"]}
@@ -39,6 +39,7 @@ def node(name: str, base_url: str, key: str, token: str) -> dict[str, Any]:
     ended = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
     assert ended.returncode == 0, ended.stderr.decode("utf-8", "replace")
     seen: dict[str, Any] = json.loads(ended.stdout)
+    assert ("refused" in seen) is refused, seen
     return seen
 
 
@@ -60,7 +61,7 @@ def test_sockets(tls_site: Site, name: str) -> None:
 def test_openai_realtime(tls_site: Site, name: str, protocol: str, gateway: str, key: str) -> None:
     """Node's own WebSocket cannot send headers: the key, which may be the token, is in a subprotocol."""
     seen = node(name, tls_site.base_url("openai", gateway), key, "")
-    assert "Grüße" in seen["text"], seen
+    assert "Grüße" in seen["text"]
     assert seen["protocol"] == protocol
     assert seen["tokens"] > 0
     assert len(tls_site.turns()) == 1
@@ -68,7 +69,7 @@ def test_openai_realtime(tls_site: Site, name: str, protocol: str, gateway: str,
 
 def test_openai_responses(tls_site: Site) -> None:
     seen = node("openaiResponses", tls_site.base_url("openai", "closed"), CLIENT_KEY, TOKEN)
-    assert "Grüße" in seen["text"], seen
+    assert "Grüße" in seen["text"]
     assert seen["tokens"] > 0
 
 
@@ -76,21 +77,21 @@ def test_openai_responses(tls_site: Site) -> None:
 def test_google(tls_site: Site, slash: str) -> None:
     """A base URL that ends in a slash makes a path with two of them."""
     seen = node("google", tls_site.base_url("google-ai-studio", "closed") + slash, CLIENT_KEY, TOKEN)
-    assert "Grüße" in seen["text"], seen
+    assert "Grüße" in seen["text"]
     assert seen["tokens"] > 0
 
 
 def test_deepgram(tls_site: Site) -> None:
     seen = node("deepgram", tls_site.base_url("deepgram", "closed"), CLIENT_KEY, TOKEN)
-    assert "Results" in seen["types"], seen
+    assert "Results" in seen["types"]
     assert seen["duration"] == pytest.approx(1.0)
 
 
 def test_cartesia(tls_site: Site) -> None:
     seen = node("cartesia", tls_site.base_url("cartesia", "closed"), CLIENT_KEY, TOKEN)
-    assert "chunk" in seen["types"], seen
+    assert "chunk" in seen["types"]
 
 
 def test_refused(tls_site: Site) -> None:
-    seen = node("openaiRealtimeWS", tls_site.base_url("openai", "closed"), CLIENT_KEY, "")
+    seen = node("openaiRealtimeWS", tls_site.base_url("openai", "closed"), CLIENT_KEY, "", refused=True)
     assert "401" in seen["refused"]
