@@ -16,8 +16,7 @@ from wsproto.utilities import generate_accept_token
 from aigw_proto._effects import CloseHow, CloseLink, Connect, EndSending, Journal, SendBytes
 from aigw_proto._inputs import BytesReceived, Input, LinkAccepted, LinkConnected, PeerClosed
 from aigw_proto._kinds import LinkId
-from aigw_proto.gateway import GatewayConfig, GatewayEngine
-from aigw_proto.gateway._realtime_record import SessionRecord, TurnRecord
+from aigw_proto.gateway import GatewayConfig, GatewayEngine, SessionRecord, TurnRecord
 from aigw_proto.providers import ProviderTable
 from aigw_proto.testing import Checked, Placeholder, Playbook
 from support.frames import frame, parse

@@ -1,4 +1,4 @@
-"""`aigw demo`: several requests at once on one WebSocket, shown frame by frame.
+"""`aigw demo`: several requests at once on one WebSocket, then two realtime sessions, shown frame by frame.
 
 Everything is real but the providers: a gateway and a fake provider listen on loopback in this process, and the client
 is the one that programs use. The providers' delays are asked for with the fake provider's header.
@@ -16,6 +16,8 @@ import anyio
 from aigw_proto._kinds import record
 
 from ..anyio import RequestRejected, connect
+from ._demo_realtime import INTRODUCTION as REALTIME_INTRODUCTION
+from ._demo_realtime import show_realtime
 from ._serve import gateway_engine, mock_engine, redirected, running
 from .config import default
 from .log import TextLog, plain
@@ -130,7 +132,20 @@ async def _demo(out: TextIO) -> int:
                     for ask in ASKS:
                         tasks.start_soon(_ask, gateway, ask, results)
                 seconds = time.monotonic() - began
-    _report(screen, results, lines.getvalue(), seconds)
+            _report(screen, results)
+            screen.line()
+            screen.line(REALTIME_INTRODUCTION)
+            messages = await show_realtime(url, screen.line)
+    screen.line()
+    screen.line("What the gateway logged:")
+    for line in lines.getvalue().splitlines():
+        screen.line("  " + line)
+    screen.line()
+    screen.line(
+        f"{sum(screen.frames.values())} frames of {len(results)} requests came over one socket in {seconds:.1f} s; "
+        f"{screen.switches} times the next frame belonged to another request."
+    )
+    screen.line(f"{messages} messages went through two realtime sessions.")
     return 0 if len(results) == len(ASKS) else 1
 
 
@@ -156,21 +171,12 @@ async def _ask(gateway: Gateway, ask: Ask, results: dict[str, str]) -> None:
     results[ask.name] = f"streamed in {chunks} pieces"
 
 
-def _report(screen: Screen, results: Mapping[str, str], log: str, seconds: float) -> None:
+def _report(screen: Screen, results: Mapping[str, str]) -> None:
     screen.line()
     screen.line("How each ended:")
     for ask in ASKS:
         ended = results.get(ask.name, "did not end")
         screen.line(f"  {screen.paint(ask.name, f'{ask.name:<7}')} {ask.provider:<11} {ended}")
-    screen.line()
-    screen.line("What the gateway logged:")
-    for line in log.splitlines():
-        screen.line("  " + line)
-    screen.line()
-    screen.line(
-        f"{sum(screen.frames.values())} frames of {len(results)} requests came over one socket in {seconds:.1f} s; "
-        f"{screen.switches} times the next frame belonged to another request."
-    )
 
 
 def _summary(kind: str, metadata: Mapping[str, object], response: object) -> str:

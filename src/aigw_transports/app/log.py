@@ -18,8 +18,7 @@ import traceback
 from typing import TYPE_CHECKING, TextIO, get_type_hints
 
 from aigw_proto._effects import Log, LogLevel
-from aigw_proto.gateway import Outcome, RequestRecord
-from aigw_proto.gateway._realtime_record import ClosedBy, SessionRecord, TurnRecord
+from aigw_proto.gateway import ClosedBy, Outcome, RequestRecord, SessionRecord, TurnRecord
 from aigw_proto.mock import MockRecord
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from aigw_proto._effects import Journal, Log
-from aigw_proto.gateway import GatewaySettings
+from aigw_proto.gateway import GatewaySettings, SessionRecord
 from aigw_proto.gateway._observer import Observer
-from aigw_proto.gateway._realtime_record import SessionRecord
 from support.relays import (
     BINARY,
     CLIENT,

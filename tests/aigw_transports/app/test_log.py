@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aigw_proto._effects import Log, LogLevel
-from aigw_proto.gateway import Outcome, RequestRecord
-from aigw_proto.gateway._realtime_record import ClosedBy, SessionRecord, TurnRecord
+from aigw_proto.gateway import ClosedBy, Outcome, RequestRecord, SessionRecord, TurnRecord
 from aigw_proto.mock import MockRecord
 from aigw_transports.app.log import JsonLog, LogSink, TextLog, _value, make_log, plain, size
 
