@@ -155,6 +155,8 @@ class Line:
         if self.work_left:
             return self.now
         session = self.session.next_timeout() if self.session is not None else None
+        if session is not None:
+            session = max(session, self.now)  # a Close met late, after a pause, is due as of when its bytes came
         deadlines = (self._timers.earliest(), session)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 

@@ -452,6 +452,23 @@ def test_what_is_not_taken_stops_reading_until_it_is() -> None:
     bench.finish()
 
 
+def test_a_close_behind_a_pause_has_its_deadline_from_when_it_is_met() -> None:
+    bench = RealtimeBench(limits=SMALL)
+    bench.open()
+    assert bench.gateway is not None
+    bench.gateway.send_text("x" * 3000)
+    bench.gateway.send_close(1001, "")
+    bench.answer()
+    bench.now += 100.0
+    bench.feed(core.Consumed({CONNECTION: 10_000}))
+    assert bench.engine.next_timeout() == bench.now
+    bench.wait()
+    assert bench.engine.next_timeout() == bench.now + 10.0
+    bench.hear()
+    bench.wait(10.0)
+    assert (lost(bench).code, lost(bench).clean) == (1001, True)
+
+
 def test_a_line_that_is_lost_while_paused_reads_again_to_linger() -> None:
     bench = RealtimeBench(limits=SMALL)
     bench.open()
