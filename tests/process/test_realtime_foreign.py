@@ -247,7 +247,10 @@ class Trio:
             extra_headers=[(name.encode(), value.encode()) for name, value in HEADERS.items()],
             max_message_size=2 * LARGE,
         ) as connection:
-            yield cls(connection)
+            try:
+                yield cls(connection)
+            finally:  # a connection that the other side has closed is left to the garbage collector
+                await connection._stream.aclose()
 
 
 def run_asyncio(main: Callable[[], Awaitable[None]]) -> None:
@@ -347,7 +350,7 @@ def test_node(url: str, servers: Providers, library: str) -> None:
     assert servers.close_of(f"{query}speak") in ((4001, "done ✓"), (4001, ""))
     assert spoken["code"] in (4001, 1000), "what the provider answered; aiohttp's answer is always 1000"
     assert spoken["clean"]
-    assert servers.close_of(f"{query}close") == (1005, "")
+    assert servers.close_of(f"{query}close") in ((1005, ""), (0, "")), "no status, which is 0 in aiohttp"
     assert closed["code"] in (1005, 1000)
     assert closed["clean"]
     assert (expired["code"], expired["reason"], expired["clean"]) == (3000, "session_expired", True)

@@ -46,7 +46,7 @@ HURRY: dict[str, float] = {
 }
 HURRY_WEBSOCKET: dict[str, float] = {
     "ping_interval_seconds": 0.3,
-    "pong_timeout_seconds": 3.0,
+    "pong_timeout_seconds": 2.0,
     "close_timeout_seconds": 1.0,
 }
 """Limits for tests that wait until they are reached; the others have the defaults."""
@@ -59,12 +59,20 @@ class Stage(abc.ABC):
     """A gateway stands between client and provider."""
 
     def client(
-        self, slug: str = "openai", rest: str = "?model=m", *lines: str, behind: bytes = b"", gateway: str = "default"
+        self,
+        slug: str = "openai",
+        rest: str = "?model=m",
+        *lines: str,
+        behind: bytes = b"",
+        gateway: str = "default",
+        octets: bool = False,
     ) -> Side:
-        """Connect a client that asks for an upgrade; `behind` follows in the same segment."""
+        """Connect a client that asks for an upgrade; `behind` follows in the same segment. `octets` come one by one."""
         side = Side(self._connect(), self.run, is_client=True)
         root = f"/v1/account/{gateway}" if self.is_relay else ""
-        side.send(request(f"{root}/{slug}{rest}", *lines), behind)
+        data = request(f"{root}/{slug}{rest}", *lines) + behind
+        for at in range(0, len(data), 1 if octets else len(data)):
+            side.send(data[at : at + 1] if octets else data)
         return side
 
     def provider(self) -> Side:

@@ -119,6 +119,24 @@ def test_a_close_without_waiting_for_the_answer(stage: Stage, closer: str, how: 
     listener.wire.close()
 
 
+@CLOSERS
+def test_a_close_behind_much_that_is_not_read_yet(stage: Stage, closer: str) -> None:
+    client, provider = stage.pair()
+    speaker, listener = roles((client, provider), closer)
+    words = [Message(BINARY, b"%d" % number * 1000) for number in range(5000)]
+    listener.wire.set_reading(False)
+    speaker.send(*map(speaker.whole, words))
+    speaker.close(4007, b"enough")
+    stage.settle()
+    listener.wire.set_reading(True)
+    for word in words:
+        assert listener.message() == word
+    assert listener.got_close() == (4007, b"enough")
+    listener.close(4007, b"yes")
+    assert speaker.got_close() == (4007, b"yes")
+    leave(client, provider)
+
+
 # ---- what only a gateway does ------------------------------------------------------------------------------------
 
 
@@ -162,6 +180,33 @@ def test_a_broken_rule(relay: Stage, closer: str, name: str) -> None:
     listener.wire.end_sending()
     speaker.ended()
     listener.ended()
+
+
+@CLOSERS
+@pytest.mark.parametrize(
+    "length", [b"\x7e\x00\x01", b"\x7f" + (1).to_bytes(8, "big"), b"\x7f\xff" + bytes(7)], ids=["126", "127", "2^63"]
+)
+def test_a_length_that_is_not_allowed(relay: Stage, closer: str, length: bytes) -> None:
+    speaker, listener = open_as(relay, closer)
+    masked = speaker.frame(FIN)[1] & 0x80
+    speaker.send(bytes((FIN | BINARY, length[0] | masked)) + length[1:] + bytes(4) * bool(masked) + b"x")
+    assert speaker.got_close()[0] == 1002
+    assert listener.got_close()[0] == 1011
+
+
+@CLOSERS
+def test_a_frame_without_end(relay: Stage, closer: str) -> None:
+    """The longest frame that there may be is as good as any; that it never ends is the other side's matter."""
+    speaker, listener = open_as(relay, closer)
+    masked = speaker.frame(FIN)[1] & 0x80
+    head = bytes((FIN | BINARY, 127 | masked)) + ((1 << 63) - 1).to_bytes(8, "big") + bytes(4) * bool(masked)
+    with relay.steady(1 << 21):
+        speaker.send(head, bytes(1 << 20))
+        got = 0
+        while got < (1 << 20) - (1 << 16):
+            got += len(listener.next_frame().payload)
+        listener.close(1009, b"too big")
+        assert speaker.got_close() == (1009, b"too big")
 
 
 def test_frames_that_are_masked_and_should_not_be(relay: Stage) -> None:

@@ -37,12 +37,12 @@ class Tally:
             self.messages += 1
 
 
-def flood(speaker: Side) -> None:
-    """Send 200 MiB of numbered messages. Masked with a key of zeros they are 200 MiB of the same 64 KiB."""
+def flood(speaker: Side, size: int = FLOOD) -> None:
+    """Send so many bytes in numbered messages. Masked with a key of zeros, they are mostly the same 64 KiB."""
     rest = bytes(PIECE - 8)
     is_masked = speaker.frame(FIN)[1] & 0x80
     head = bytes((FIN | BINARY, is_masked | 127)) + PIECE.to_bytes(8, "big") + (bytes(4) if is_masked else b"")
-    for number in range(FLOOD // PIECE):
+    for number in range(size // PIECE):
         speaker.wire.send(head + number.to_bytes(8, "big"))
         speaker.wire.send(rest)
 
@@ -84,6 +84,39 @@ def test_a_peer_that_never_reads_again(hurried: Stage, reader: str) -> None:
     listener.wait(lambda: listener.has_ended)
 
 
+def test_a_client_that_floods_before_the_provider_has_answered(stage: Stage) -> None:
+    client = stage.client()
+    provider = stage.provider()
+    with stage.steady(2 * MIB):
+        if not stage.is_relay:
+            provider.wire.set_reading(False)
+        flood(client, FLOOD // 2)
+        stage.settle()
+        assert client.wire.unsent > FLOOD // 4, "who reads all this?"
+        tally = Tally()
+        provider.consume = tally.take
+        provider.wire.set_reading(True)
+        stage.admit(provider)
+        provider.wait(lambda: tally.messages == FLOOD // 2 // PIECE)
+
+
+@READERS
+@pytest.mark.parametrize("how", ["close", "reset", "end_sending"])
+def test_a_peer_that_leaves_in_a_flood(hurried: Stage, reader: str, how: str) -> None:
+    """The other one floods on and minds nothing; it is told, and then cut."""
+    client, provider = hurried.pair()
+    leaver, speaker = (client, provider) if reader == "client" else (provider, client)
+    tally = Tally()
+    leaver.consume = tally.take
+    with hurried.steady(4 * MIB):
+        flood(speaker)
+        leaver.wait(lambda: tally.messages > 100)
+        leaver.wire.set_reading(False)
+        getattr(leaver.wire, how)()
+        assert speaker.got_close()[0] == 1011
+        speaker.broke()
+
+
 @READERS
 def test_pings_to_a_gateway_whose_pongs_are_not_read(relay: Stage, reader: str) -> None:
     client, provider = relay.pair()
@@ -91,7 +124,7 @@ def test_pings_to_a_gateway_whose_pongs_are_not_read(relay: Stage, reader: str) 
     ping = pinger.frame(FIN | 9, b"p" * 125) * 4000
     with relay.steady(2 * MIB):
         pinger.wire.set_reading(False)
-        for _ in range(100):  # 50 MiB
+        for _ in range(50):  # 25 MiB
             pinger.wire.send(ping)
         relay.settle()
         other.say("and what I say?")

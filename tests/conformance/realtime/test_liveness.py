@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.realtime_frames import FIN, PING, PONG, TEXT
+from support.realtime_frames import BINARY, FIN, PING, PONG, TEXT, Message
 
 if TYPE_CHECKING:
     from support.realtime_side import Side
@@ -53,6 +53,17 @@ def test_a_ping_is_answered_while_the_other_side_is_slow(relay: Stage, who: str)
     peer.wait(lambda: peer.pongs == [b"%d" % number for number in range(20)])
     other.wire.set_reading(True)
     assert [other.text() for _ in range(20)] == [f"question {number}" for number in range(20)]
+
+
+@PEERS
+def test_a_ping_is_answered_within_a_message(relay: Stage, who: str) -> None:
+    """Neither what comes nor what goes has to be over first."""
+    peer, other = pair_as(relay, who)
+    other.send(other.whole(Message(BINARY, bytes(1 << 21)))[: 1 << 20])
+    assert not peer.next_frame().is_final
+    peer.send(peer.frame(TEXT, b"begun"), peer.frame(FIN | PING, b"now"))
+    peer.wait_for_pongs(b"now", 1)
+    assert other.next_frame().payload == b"begun"
 
 
 def test_each_leg_has_pings_of_its_own(hurried: Stage) -> None:

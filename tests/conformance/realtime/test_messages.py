@@ -110,6 +110,21 @@ def test_fragments_arrive_before_the_message_is_over(stage: Stage) -> None:
         assert listener.next_frame() == Frame(0, b"done", is_final=True)
 
 
+@pytest.mark.parametrize("who", ["client", "provider"])
+def test_a_frame_goes_on_before_it_is_whole(relay: Stage, who: str) -> None:
+    client, provider = relay.pair()
+    speaker, listener = (client, provider) if who == "client" else (provider, client)
+    message = Message(BINARY, bytes(range(256)) * 8192)
+    whole = speaker.whole(message)
+    speaker.send(whole[:MIB])
+    parts: list[bytes] = []
+    while sum(map(len, parts)) < MIB - 64 * 1024:
+        parts.append(listener.next_frame().payload)
+    speaker.send(whole[MIB:])
+    parts.append(listener.message().payload)
+    assert b"".join(parts) == message.payload
+
+
 def test_control_frames_between_fragments(stage: Stage) -> None:
     for speaker, listener in both_ways(stage):
         ping, pong = speaker.frame(FIN | PING, b"are you there"), speaker.frame(FIN | PONG, b"nobody asked")
@@ -150,19 +165,18 @@ def test_messages_that_wait_for_each_other(stage: Stage) -> None:
         assert client.text() == f"answer {number}"
 
 
-@pytest.mark.parametrize("pieces", [1, 1000], ids=["one frame", "a thousand fragments"])
-def test_64_mib_both_ways_at_once(stage: Stage, pieces: int) -> None:
-    whole = random.Random(64).randbytes(LARGE // 64) * 64
-    step = -(-LARGE // pieces)
+@pytest.mark.parametrize(("size", "step"), [(LARGE, LARGE), (LARGE // 4, 16_001)], ids=["64 MiB", "1,048 fragments"])
+def test_a_large_message_both_ways_at_once(stage: Stage, size: int, step: int) -> None:
+    whole = random.Random(64).randbytes(MIB) * (size // MIB)
     sides = both_ways(stage)
     with stage.steady(2 * MIB):
         for speaker, _ in sides:
-            for message in fragmented(speaker, BINARY, [whole[at : at + step] for at in range(0, LARGE, step)]):
-                speaker.send(message)
+            for part in fragmented(speaker, BINARY, [whole[at : at + step] for at in range(0, size, step)]):
+                speaker.send(part)
         for _, listener in sides:
             got = listener.message()
             assert got.opcode == BINARY
-            assert got.payload == whole, "64 MiB arrived, but not as they were sent"
+            assert got.payload == whole, f"{len(got.payload)} of {size} bytes arrived, but not as they were sent"
             assert listener.is_quiet
 
 
@@ -229,3 +243,33 @@ def test_a_provider_that_compresses(relay: Stage) -> None:
     while not got[-1].is_final:
         got.append(provider.next_frame())
     assert inflated(got) == payload
+
+
+@pytest.mark.parametrize("is_read", [True, False], ids=["read", "not read"])
+def test_a_bomb_of_the_client(relay: Stage, is_read: bool) -> None:
+    """32 MiB of zeros are 32 KiB on the wire: legal, and the gateway holds neither."""
+    client = relay.client("openai", "?model=m", OFFER)
+    client.reader = Reader(masked=False, may_compress=True)
+    provider = relay.provider()
+    relay.admit(provider)
+    client.get_head()
+    bomb = client.frame(FIN | BINARY | RSV1, deflated(bytes(LARGE // 2)))
+    received = 0
+
+    def count(frame: Frame) -> None:
+        nonlocal received
+        received += len(frame.payload)
+
+    provider.consume = count
+    client.send(client.frame(FIN | BINARY | RSV1, deflated(bytes(4 * MIB))))
+    provider.wait(lambda: received == 4 * MIB)
+    with relay.steady(2 * MIB) as look:
+        provider.wire.set_reading(is_read)
+        client.send(bomb)
+        if not is_read:
+            relay.settle()
+            look()
+            provider.say("I can still speak")
+            assert inflated([client.next_frame()]) == b"I can still speak"
+            provider.wire.set_reading(True)
+        provider.wait(lambda: received == LARGE // 2 + 4 * MIB)
