@@ -32,8 +32,8 @@ class Bill:
         """Whether anything was counted since the last turn."""
         return bool(self._seconds) or any(self._settled.values()) or any(self._generation.values())
 
-    def note(self, report: Report) -> None:
-        """Count what a report says."""
+    def note(self, report: Report) -> bool:
+        """Count what a report says; return whether it counts anything."""
         if report.tokens:
             if report.tokens.get("input") != self._generation.get("input"):
                 _add(self._generation, self._settled)
@@ -44,6 +44,7 @@ class Bill:
             self._position = max(report.audio_until, self._position)
         if seconds is not None:
             self._seconds = (self._seconds or 0.0) + seconds
+        return bool(report.tokens) or seconds is not None
 
     def close(self) -> tuple[dict[str, int], float | None]:
         """End a turn: return its tokens and seconds of audio."""

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from .._errors import CloseCode
-from ..providers._dialect import Dialect
+from ..providers import Dialect
 
 __all__ = ["farewell"]
 
@@ -33,9 +33,11 @@ def _event(dialect: Dialect, code: int, reason: str) -> dict[str, object] | None
             error = {"type": _kind(code), "code": _word(code), "message": reason, "param": None, "event_id": None}
             return {"type": "error", "event_id": "event_gateway", "error": error}
         case Dialect.OPENAI_RESPONSES:
-            word = "websocket_connection_limit_reached" if code == CloseCode.GOING_AWAY else _word(code)
-            error = {"type": _kind(code), "code": word, "message": reason, "param": None}
-            return {"type": "error", "status": _status(code), "error": error}
+            error = {"type": _kind(code), "code": _word(code), "message": reason, "param": None}
+            if code != CloseCode.GOING_AWAY:
+                return {"type": "error", "status": _status(code), "error": error}
+            # what OpenAI says itself when a connection has lasted long enough: clients open another one
+            return {"type": "error", "status": 400, "error": error | {"code": "websocket_connection_limit_reached"}}
         case Dialect.GEMINI_LIVE:
             return {"goAway": {"timeLeft": "0s"}}
         case Dialect.CARTESIA:
@@ -50,12 +52,16 @@ def _event(dialect: Dialect, code: int, reason: str) -> dict[str, object] | None
                 "error": f"{title}: {reason}",
             }
         case Dialect.DEEPGRAM:
-            return {"type": "Error", "variant": _word(code), "code": _word(code).upper(), "description": reason}
+            word = _word(code).upper()  # `variant` is of listen v1, `code` and `sequence_id` are of the others
+            return {"type": "Error", "variant": word, "code": word, "sequence_id": 0, "description": reason}
         case Dialect.ELEVENLABS_SPEECH:
             return {"message_type": "error", "error": _word(code), "message": reason, "code": code}
         case Dialect.FAL:
             return {"type": "x-fal-error", "error": _word(code).upper(), "reason": reason}
-        case Dialect.ELEVENLABS_AGENT | Dialect.UNKNOWN:
+        case Dialect.ELEVENLABS_AGENT:
+            kind = "max_duration_exceeded" if code == CloseCode.GOING_AWAY else "unknown"
+            return {"type": "error", "error_event": {"code": code, "error_type": kind, "message": reason}}
+        case Dialect.UNKNOWN:
             return None
 
 

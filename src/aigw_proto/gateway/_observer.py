@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from .._kinds import record
-from ..providers._dialect import Dialect
+from ..providers import Dialect
 from ._bill import Bill
 from ._reading import Reader
 from ._usage import Report, Slice, as_name, decode, plain
@@ -56,7 +56,7 @@ class Observer:
         "_asked_at",
         "_before",
         "_bill",
-        "_event",
+        "_counted_by",
         "_reader",
         "_session_id",
         "_status",
@@ -79,7 +79,7 @@ class Observer:
         self._asked_at: float | None = None
         self._turn_ended_at = now
         self._before = (0, 0, 0, 0)
-        self._event = ""
+        self._counted_by = ""
         self._status: str | None = None
         self._session_id: str | None = None
         self.model = model
@@ -130,7 +130,7 @@ class Observer:
         """Return what the provider counted since the last turn; None when that is nothing. For the end of a session."""
         if not self._bill.is_open:
             return None
-        return self._end(Report(event=self._event, status=self._status or UNFINISHED), now)
+        return self._end(Report(event=self._counted_by, status=UNFINISHED), now)
 
     def _learn_model(self, data: bytes) -> None:
         first = decode(_FIRST, data) if len(data) <= _MAX_FIRST_BYTES else None
@@ -141,8 +141,8 @@ class Observer:
         self.model = next((name for name in names if name is not None), None)
 
     def _note(self, report: Report, now: float) -> Turn | None:
-        self._bill.note(report)
-        self._event = report.event
+        if self._bill.note(report):
+            self._counted_by = report.event
         self._status = report.status or self._status
         if not report.ends_turn:
             self._session_id = report.response_id or self._session_id

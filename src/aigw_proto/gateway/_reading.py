@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .._kinds import record
-from ..providers._dialect import Dialect
+from ..providers import Dialect
 from ._glance import HEAD_BYTES, Glance, Marked, Named, Verdict
 from ._usage import Report
 from ._usage_gemini import GEMINI_MARKS, read_gemini, read_gemini_ends

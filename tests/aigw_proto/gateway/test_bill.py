@@ -89,6 +89,6 @@ def test_positions_count_what_lies_between_them() -> None:
         bill.note(Report(event="x", audio_until=until))
         if until == 4.0:
             seconds += bill.close()[1] or 0.0
-    last = bill.close()[1]
+    last = bill.close()[1] or 0.0
     assert last == pytest.approx(3.25)
     assert seconds + last == pytest.approx(7.25)

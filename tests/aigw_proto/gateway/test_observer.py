@@ -278,18 +278,26 @@ values = st.recursive(
 )
 
 
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Return every member of an event, at any depth, as its container and its key."""
+    found: list[tuple[Any, Any]] = []
+    waiting: list[Any] = [value]
+    while waiting:
+        container = waiting.pop()
+        for key in range(len(container)) if hasattr(container, "append") else container:
+            found.append((container, key))
+            if hasattr(container[key], "pop"):
+                waiting.append(container[key])
+    return found
+
+
 @st.composite
 def spoiled(draw: st.DrawFn) -> tuple[Dialect, bytes]:
     """Return an event of which one member, at any depth, is something else."""
     dialect, event, _ = draw(st.sampled_from(ENDINGS))
     event = json.loads(json.dumps(event))
-    at: Any = event
-    while True:
-        key = draw(st.sampled_from(sorted(at)) if isinstance(at, dict) else st.sampled_from(range(len(at))))
-        if not at[key] or not isinstance(at[key], dict | list) or draw(st.booleans()):
-            break
-        at = at[key]
-    at[key] = draw(values)
+    container, key = draw(st.sampled_from(places(event)))
+    container[key] = draw(values)
     return dialect, draw(st.sampled_from(printed_in_all_ways(event)))
 
 

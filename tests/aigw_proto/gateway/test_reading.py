@@ -33,6 +33,10 @@ def add(to: Reader, *pieces: bytes) -> Report | None:
     return report
 
 
+def is_keeping(under_test: Reader) -> bool:
+    return under_test._kept is not None
+
+
 def with_image(event: JSON, characters: int) -> JSON:
     """Return a response with an image of so many characters."""
     output = [{"type": "image_generation_call", "result": "A" * characters}]
@@ -59,9 +63,9 @@ def test_lets_go_of_a_message_as_soon_as_it_is_of_no_interest() -> None:
     under_test = reader(Dialect.OPENAI_REALTIME)
     delta = compact(AUDIO_DELTA)
     assert under_test.add(delta[:20], started=True, finished=False) is None
-    assert under_test._kept is not None
+    assert is_keeping(under_test)
     assert under_test.add(delta[20:100], started=False, finished=False) is None
-    assert under_test._kept is None
+    assert not is_keeping(under_test)
     assert under_test.add(delta[100:], started=False, finished=True) is None
 
 
@@ -87,7 +91,7 @@ def test_reads_the_ends_of_what_is_too_large(backwards: bool) -> None:
     assert add(under_test, message[:300], message[300:30_000], message[30_000:150_000], message[150_000:]) == whole
     assert add(under_test, *(message[at : at + 1000] for at in range(0, len(message), 1000))) == whole
     assert add(under_test, message[:199_000], message[199_000:]) == whole
-    assert under_test._kept is None
+    assert not is_keeping(under_test)
 
 
 def test_reads_the_ends_of_what_google_makes_too_large() -> None:

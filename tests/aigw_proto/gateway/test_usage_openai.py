@@ -25,8 +25,8 @@ def test_the_end_of_a_realtime_response() -> None:
 
 @pytest.mark.parametrize("status", ["completed", "failed", "incomplete", "cancelled"])
 def test_the_end_of_a_response_of_the_responses_api(status: str) -> None:
-    event = {**RESPONSE_COMPLETED, "type": f"response.{status}"}
-    event["response"] = {**event["response"], "status": status}
+    body = {**RESPONSE_COMPLETED["response"], "status": status}
+    event = {**RESPONSE_COMPLETED, "type": f"response.{status}", "response": body}
     report = read_openai(compact(event))
     assert report is not None
     assert report.event in RESPONSES_EVENTS
