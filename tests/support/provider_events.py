@@ -207,6 +207,7 @@ ENDINGS: list[tuple[Dialect, JSON, str]] = [
     (Dialect.DEEPGRAM, DEEPGRAM_RESULTS, "Results"),
     (Dialect.DEEPGRAM, DEEPGRAM_METADATA, "Metadata"),
     (Dialect.DEEPGRAM, FLUX_TURN, "TurnInfo"),
+    (Dialect.DEEPGRAM, {key: value for key, value in FLUX_TURN.items() if key != "type"}, "TurnInfo"),
     (Dialect.DEEPGRAM, FLUSHED, "Flushed"),
     (Dialect.CARTESIA, CARTESIA_DONE, "done"),
     (Dialect.ELEVENLABS_SPEECH, ELEVENLABS_FINAL, "isFinal"),

@@ -47,10 +47,10 @@ class Named:
 
     __slots__ = ("_key", "_last", "_mentions", "_names", "_offset", "_start")
 
-    def __init__(self, names: Collection[str], *, key: str = "type") -> None:
-        """Look for events of these names in the member `key`."""
+    def __init__(self, names: Collection[str], *, key: str = "type", marks: Collection[bytes] = ()) -> None:
+        """Look for events of these names in the member `key`, or for `marks` in those that seem to have none."""
         self._names = frozenset(name.encode() for name in names)
-        self._mentions = tuple(b'"%b"' % name for name in self._names)
+        self._mentions = (*(b'"%b"' % name for name in self._names), *marks)
         self._start = b'{"%b":"' % key.encode()
         self._offset = len(self._start)
         # The members before it are passed over. When one of them is an object or an array, the name is not looked for

@@ -20,6 +20,7 @@ from ._usage_speech import (
     AGENT_EVENTS,
     CARTESIA_EVENTS,
     DEEPGRAM_EVENTS,
+    DEEPGRAM_MARKS,
     ELEVENLABS_MARKS,
     FAL_EVENTS,
     read_agent,
@@ -55,7 +56,7 @@ _LANGUAGES: Final = {
     Dialect.ELEVENLABS_AGENT: _Language(Named(AGENT_EVENTS), read_agent),
     Dialect.ELEVENLABS_SPEECH: _Language(Marked(ELEVENLABS_MARKS), read_elevenlabs),
     Dialect.CARTESIA: _Language(Named(CARTESIA_EVENTS), read_cartesia),
-    Dialect.DEEPGRAM: _Language(Named(DEEPGRAM_EVENTS), read_deepgram),
+    Dialect.DEEPGRAM: _Language(Named(DEEPGRAM_EVENTS, marks=DEEPGRAM_MARKS), read_deepgram),
     Dialect.FAL: _Language(Named(FAL_EVENTS), read_fal),
 }
 

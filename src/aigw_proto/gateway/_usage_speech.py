@@ -12,6 +12,7 @@ __all__ = [
     "AGENT_EVENTS",
     "CARTESIA_EVENTS",
     "DEEPGRAM_EVENTS",
+    "DEEPGRAM_MARKS",
     "ELEVENLABS_MARKS",
     "FAL_EVENTS",
     "read_agent",
@@ -38,6 +39,7 @@ DEEPGRAM_EVENTS: Final = frozenset(
         "AgentAudioDone",
     }
 )
+DEEPGRAM_MARKS: Final = (b'"EndOfTurn"', b'"is_final":true', b'"is_final": true')  # Workers AI leaves the names out
 CARTESIA_EVENTS: Final = frozenset({"done", "error", "flush_done", "transcript", "turn.end"})
 AGENT_EVENTS: Final = frozenset({"conversation_initiation_metadata", "agent_response"})
 FAL_EVENTS: Final = frozenset({"end", "x-fal-error"})
@@ -80,7 +82,7 @@ _EVENT: Final = msgspec.json.Decoder(_Event)
 def read_deepgram(data: bytes) -> Report | None:
     """Read an event of Deepgram: of either version of listen and speak, or of its agent."""
     event = decode(_EVENT, data)
-    name = None if event is None else plain(event.type)
+    name = None if event is None else _deepgram_name(event)
     if event is None or not isinstance(name, str) or name not in DEEPGRAM_EVENTS:
         return None
     match name:
@@ -110,16 +112,20 @@ def read_deepgram(data: bytes) -> Report | None:
             return Report(event=name, ends_turn=True, if_counted=name == "UtteranceEnd")
 
 
+def _deepgram_name(event: _Event) -> object:
+    if not isinstance(event.type, msgspec.UnsetType):
+        return plain(event.type)
+    return "Results" if isinstance(event.event, msgspec.UnsetType) else "TurnInfo"
+
+
 def _read_results(event: _Event) -> Report | None:
     if plain(event.is_final) is not True:
         return None  # counted again when it is final
     start, duration = as_seconds(plain(event.start)), as_seconds(plain(event.duration))
-    metadata = as_object(plain(event.metadata))
     return Report(
         event="Results",
         ends_turn=plain(event.speech_final) is True or plain(event.from_finalize) is True,
-        response_id=as_name(metadata.get("request_id")),
-        model=as_name(as_object(metadata.get("model_info")).get("name")),
+        response_id=as_name(as_object(plain(event.metadata)).get("request_id")),
         audio_until=None if start is None or duration is None else start + duration,
     )
 

@@ -65,6 +65,13 @@ def test_the_name_may_be_another_member() -> None:
     assert not glance.whole(b'{"type":"x","message_type":"y"}')
 
 
+def test_an_event_without_a_name_may_be_known_by_a_mark() -> None:
+    glance = Named({"x"}, marks=[b'"EndOfTurn"'])
+    assert glance.whole(b'{"event":"EndOfTurn"}')
+    assert not glance.whole(b'{"event":"Update"}')
+    assert not glance.whole(b'{"type":"y","event":"EndOfTurn"}')
+
+
 @pytest.mark.parametrize(
     ("head", "verdict"),
     [

@@ -9,6 +9,7 @@ from aigw_proto.gateway._usage_speech import (
     AGENT_EVENTS,
     CARTESIA_EVENTS,
     DEEPGRAM_EVENTS,
+    DEEPGRAM_MARKS,
     ELEVENLABS_MARKS,
     FAL_EVENTS,
     read_agent,
@@ -59,7 +60,7 @@ def test_deepgram_ends_a_turn_with_the_last_results_of_it(key: str) -> None:
     assert not report_of(read_deepgram, event).ends_turn
     report = report_of(read_deepgram, {**event, key: True})
     assert (report.event, report.ends_turn) == ("Results", True)
-    assert (report.response_id, report.model) == ("req-9d2", "2-general-nova")
+    assert (report.response_id, report.model) == ("req-9d2", None)
     assert report.audio_until == pytest.approx(7.97)
 
 
@@ -92,6 +93,15 @@ def test_deepgram_flux(name: str) -> None:
     report = report_of(read_deepgram, {**FLUX_TURN, "event": name})
     assert report.ends_turn == (name == "EndOfTurn")
     assert (report.audio_until, report.response_id) == (1.6, "req-flux")
+
+
+def test_deepgram_without_names() -> None:
+    results = {key: value for key, value in DEEPGRAM_RESULTS.items() if key != "type"}
+    turn = {key: value for key, value in FLUX_TURN.items() if key != "type"}
+    assert report_of(read_deepgram, results) == report_of(read_deepgram, DEEPGRAM_RESULTS)
+    assert report_of(read_deepgram, turn) == report_of(read_deepgram, FLUX_TURN)
+    for event in (results, turn):
+        assert any(mark in compact(event) for mark in DEEPGRAM_MARKS)
 
 
 def test_deepgram_ends_an_utterance_only_if_it_was_one() -> None:
