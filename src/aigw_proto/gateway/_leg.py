@@ -178,10 +178,11 @@ class Leg:
 
     def sent(self, unsent: int, now: float) -> None:
         """Take the driver's backlog; progress on a shut gauge restarts the stuck deadline."""
+        was_shut = self.gauge.shut
         shrank = self.gauge.report(unsent)
         if not self.gauge.shut:
-            self._timers.disarm(_Timer.STUCK)
-            self._reopened()
+            if was_shut:
+                self._reopened()
         elif shrank or self._timers.deadline(_Timer.STUCK) is None:
             self._timers.arm(_Timer.STUCK, now + self.core.config.limits.stuck_timeout_seconds)
         self._listen(now)
@@ -251,6 +252,7 @@ class Leg:
             self._reopened()
 
     def _reopened(self) -> None:
+        self._timers.disarm(_Timer.STUCK)
         if self._held:
             self.flush()
         self.core.schedule(self._session)

@@ -275,6 +275,8 @@ class Realtime:
         details = {"peer": self.peer, "side": side, "code": event.code, "reason": self.ledger.hide(event.reason)}
         self.core.log(LogLevel.INFO, "realtime connection failed", details)
         dead = event.code == CloseCode.ABNORMAL_CLOSURE
+        # Who has not answered a Close may still be reading what the kernel holds for it: a slow reader, not a dead one.
+        how = CloseHow.FLUSH if self._state is RealtimeState.CLOSING else CloseHow.ABORT
         self.ledger.ended_by(_BY[source.side] if dead else ClosedBy.GATEWAY, f"{side}: {event.reason}")
         if dead:
             self.ledger.close_came(source.side, event.code)
@@ -282,7 +284,7 @@ class Realtime:
             self.ledger.close_sent(source.side, event.code)
         self._gone(sink, f"the {side}'s connection failed: {event.reason}", now)
         if dead:
-            source.close(CloseHow.ABORT, now)
+            source.close(how, now)
         else:
             source.linger(now)
 

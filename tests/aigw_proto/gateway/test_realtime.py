@@ -265,7 +265,7 @@ class TestClosing:
             play.wait(4.8).expect()
             play.wait(0.2)
             assert play.take(Log).details["reason"] == "no Close in answer to ours"
-            play.expect(cut(PROVIDER), session(closed_by="client", client_close=4007, provider_close=1006))
+            play.expect(flushed(PROVIDER), session(closed_by="client", client_close=4007, provider_close=1006))
             play.checked.finish()
 
     def test_a_provider_that_does_not_end_its_stream(self) -> None:
@@ -289,7 +289,7 @@ class TestClosing:
             play.wait(2.1).expect(flushed(side))
             play.wait(10.0)
             play.take(Log)
-            play.expect(cut(other), session(closed_by="gateway", error=f"{NAME[side]}: opcode 0x3 is reserved"))
+            play.expect(flushed(other), session(closed_by="gateway", error=f"{NAME[side]}: opcode 0x3 is reserved"))
 
 
 class TestOpening:
