@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 from urllib.parse import parse_qs
@@ -17,6 +18,7 @@ __all__ = ["ManualTalk", "SpeechTalk", "TurnsTalk", "print_error"]
 
 _SAMPLE_BYTES: Final = {"pcm_f32le": 4, "pcm_s32le": 4, "pcm_s16le": 2, "pcm_mulaw": 1, "pcm_alaw": 1}
 _DEFAULT_RATE: Final = 16_000
+_MOST_SAMPLES: Final = 192_000
 _MOST_CONTEXTS: Final = 64
 _SECONDS_OF_AN_UPDATE: Final = 0.5
 _TITLES: Final = {401: "Unauthorized", 402: "Payment required", 404: "Not found", 429: "Too many requests"}
@@ -37,8 +39,9 @@ def _error(status: int, message: str, number: int) -> dict[str, object]:
 
 
 def _rate(encoding: object, samples: object) -> int:
-    text = str(samples)
-    rate = int(text) if text.isascii() and text.isdigit() and len(text) < 7 else _DEFAULT_RATE
+    if isinstance(samples, str) and re.fullmatch(r"[0-9]{1,6}", samples):
+        samples = int(samples)
+    rate = samples if isinstance(samples, int) and 0 < samples <= _MOST_SAMPLES else _DEFAULT_RATE
     return rate * _SAMPLE_BYTES.get(as_text(encoding), 2)
 
 
@@ -49,7 +52,7 @@ class _Context:
         self.name = name
         self.cancelled = False
         self.spoken = 0
-        self.flushes = 0
+        self.flush = 1
 
 
 class SpeechTalk(Talk):
@@ -64,7 +67,7 @@ class SpeechTalk(Talk):
 
     def hear(self, message: str | bytes) -> Iterable[Act]:
         """Take the input of a context, or its end."""
-        event = decode_object(message.encode() if isinstance(message, str) else message)
+        event = decode_object(message)
         if event is None:
             return (say_json(_error(_BAD_REQUEST, "The message is not a JSON object.", self._number)),)
         name = as_text(event.get("context_id"))[:100]
@@ -107,13 +110,13 @@ def _speak(
             return
         start = context.spoken * SECONDS_OF_A_WORD
         context.spoken += 1
-        yield _print(context, "chunk", data=audio, step_time=1.0, flush_id=context.flushes)
+        yield _print(context, "chunk", data=audio, step_time=1.0, flush_id=context.flush)
         if timed:
             times = {"words": [word], "start": [round(start, 3)], "end": [round(start + SECONDS_OF_A_WORD, 3)]}
-            yield _print(context, "timestamps", word_timestamps=times, flush_id=context.flushes)
+            yield _print(context, "timestamps", word_timestamps=times, flush_id=context.flush)
     if flushes:
-        context.flushes += 1
-        yield _print(context, "flush_done", flush_done=True, flush_id=context.flushes)
+        yield _print(context, "flush_done", flush_done=True, flush_id=context.flush)
+        context.flush += 1
     if not goes_on:
         yield _print(context, "done", done=True)
 
@@ -189,7 +192,7 @@ class TurnsTalk(_Transcription):
         """Take audio, or a command."""
         if isinstance(message, bytes):
             return self._hear_audio(message)
-        match (decode_object(message.encode()) or {}).get("type"):
+        match (decode_object(message) or {}).get("type"):
             case "close":
                 return [*self._end(), Hang(int(CloseCode.NORMAL_CLOSURE))]
             case "config":

@@ -6,6 +6,7 @@ Workers AI offers the same models in the same language.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 from urllib.parse import parse_qs
@@ -23,6 +24,8 @@ _SAMPLE_BYTES: Final = {"linear32": 4, "mulaw": 1, "alaw": 1}
 _DEFAULT_SAMPLE_BYTES: Final = 2
 _LISTEN_RATE: Final = 16_000
 _SPEAK_RATE: Final = 24_000
+_MOST_SAMPLES: Final = 192_000
+_MOST_CHANNELS: Final = 16
 _SECONDS_OF_AN_INTERIM: Final = 0.5
 _SECONDS_OF_AN_UPDATE: Final = 0.25
 _MOST_CHARACTERS: Final = 64 * 1024  # of text that waits to be spoken
@@ -51,11 +54,11 @@ class _Query:
 
     def number(self, name: str, default: int) -> int:
         text = self.text(name)
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else default
+        return min(int(text), _MOST_SAMPLES) if re.fullmatch(r"[0-9]{1,6}", text) else default
 
     def bytes_per_second(self, rate: int) -> int:
         size = _SAMPLE_BYTES.get(self.text("encoding"), _DEFAULT_SAMPLE_BYTES)
-        return self.number("sample_rate", rate) * size * max(1, self.number("channels", 1))
+        return self.number("sample_rate", rate) * size * min(max(1, self.number("channels", 1)), _MOST_CHANNELS)
 
 
 def _words(transcript: str, start: float, duration: float) -> list[dict[str, object]]:
@@ -92,7 +95,7 @@ class ListenTalk(Talk):
         """Take audio, or a control message."""
         if isinstance(message, bytes):
             return self._hear_audio(message) if message else self._close()
-        kind = (decode_object(message.encode()) or {}).get("type")
+        kind = (decode_object(message) or {}).get("type")
         match kind:
             case "KeepAlive":
                 return ()
@@ -198,7 +201,7 @@ class FluxTalk(Talk):
         """Take audio, or a control message."""
         if isinstance(message, bytes):
             return self._hear_audio(message)
-        kind = (decode_object(message.encode()) or {}).get("type")
+        kind = (decode_object(message) or {}).get("type")
         match kind:
             case "CloseStream":
                 return [*self._end_turn(), Hang(int(CloseCode.NORMAL_CLOSURE))]
@@ -278,8 +281,7 @@ class SpeakTalk(Talk):
 
     def hear(self, message: str | bytes) -> Iterable[Act]:
         """Take text to speak, or a control message."""
-        event: Mapping[str, object] | None = decode_object(message.encode()) if isinstance(message, str) else None
-        event = event or {}
+        event: Mapping[str, object] = (decode_object(message) if isinstance(message, str) else None) or {}
         match event.get("type"):
             case "Speak" if isinstance(event.get("text"), str):
                 self._text = (self._text + as_text(event["text"]))[:_MOST_CHARACTERS]

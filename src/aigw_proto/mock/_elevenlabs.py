@@ -5,6 +5,7 @@ Text waits until the client wants audio for it (`flush`, `try_trigger_generation
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 from urllib.parse import parse_qs
@@ -20,6 +21,7 @@ __all__ = ["MultiSpeechTalk", "SpeechTalk", "audio_rate", "print_error"]
 
 _MOST_CHARACTERS: Final = 64 * 1024  # of text that waits to be spoken
 _MOST_CONTEXTS: Final = 64
+_MOST_SAMPLES: Final = 192_000
 _MP3_BYTES_PER_SECOND: Final = 16_000
 _STATUSES: Final = {401: "invalid_api_key", 403: "missing_permissions", 404: "not_found", 429: "too_many_requests"}
 _UNREADABLE: Final = (
@@ -36,11 +38,10 @@ def print_error(status: int, message: str, request: MockRequest) -> Document:
 
 def audio_rate(name: str) -> int:
     """Return the bytes per second of a format such as `pcm_16000`, `ulaw_8000` or `mp3_44100_128`."""
-    kind, _, rate = name.partition("_")
-    samples = int(rate) if rate.isascii() and rate.isdigit() and len(rate) < 7 else 0
-    if kind == "pcm" and samples:
-        return 2 * samples
-    return samples if kind in ("ulaw", "alaw") and samples else _MP3_BYTES_PER_SECOND
+    match = re.match(r"(pcm|ulaw|alaw)_([0-9]{4,6})\Z", name)
+    if match is None:
+        return _MP3_BYTES_PER_SECOND
+    return min(int(match[2]), _MOST_SAMPLES) * (2 if match[1] == "pcm" else 1)
 
 
 class SpeechTalk(Talk):
@@ -120,7 +121,7 @@ class MultiSpeechTalk(Talk):
 
 
 def _read(message: str | bytes, *, needs_text: bool = True) -> Mapping[str, object] | None:
-    event = decode_object(message.encode() if isinstance(message, str) else message)
+    event = decode_object(message)
     if event is None or not isinstance(event.get("text", None if needs_text else ""), str):
         return None
     return event

@@ -53,7 +53,7 @@ class AgentTalk(Talk):
 
     def hear(self, message: str | bytes) -> Iterable[Act]:
         """Take a message of the user, or a piece of audio."""
-        event = decode_object(message.encode() if isinstance(message, str) else message)
+        event = decode_object(message)
         if event is None:
             return _refuse("Invalid message received: expected a JSON object")
         kind = event.get("type")
@@ -113,7 +113,7 @@ class ScribeTalk(Talk):
 
     def hear(self, message: str | bytes) -> Iterable[Act]:
         """Take a chunk of audio."""
-        event = decode_object(message.encode() if isinstance(message, str) else message) or {}
+        event = decode_object(message) or {}
         if event.get("message_type") != "input_audio_chunk":
             return (_print("input_error", error="Invalid message: expected message_type input_audio_chunk"),)
         audio = decode_base64(event.get("audio_base_64"))

@@ -42,7 +42,7 @@ class RequestTalk(Talk):
 
     def hear(self, message: str | bytes) -> Iterable[Act]:
         """Take the body of a request."""
-        fields = decode_object(message.encode() if isinstance(message, str) else message)
+        fields = decode_object(message)
         status, body = 200, _output(fields or {}, self._chunks)
         if fields is None:
             status, body = 422, {"detail": [{"loc": ["body"], "msg": "JSON decode error", "type": "json_invalid"}]}
@@ -69,7 +69,7 @@ class RealtimeTalk(Talk):
 
     def hear(self, message: str | bytes) -> Iterable[Act]:
         """Take an input."""
-        fields = decode_object(message.encode()) if isinstance(message, str) else _unpack(message)
+        fields = decode_object(message) if isinstance(message, str) else _unpack(message)
         if fields is None:
             kind = "JSON" if isinstance(message, str) else "msgpack"
             reason = f"Could not decode the message as an object in {kind}"

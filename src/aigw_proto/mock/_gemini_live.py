@@ -81,7 +81,7 @@ class LiveTalk(Talk):
 
     def hear(self, message: str | bytes) -> Iterable[Act]:
         """Take one client message."""
-        fields = decode_object(message.encode() if isinstance(message, str) else message)
+        fields = decode_object(message)
         if fields is None:
             return _refuse("Invalid JSON payload received. Expected an object")
         kind = next((name for name in _CLIENT_MESSAGES if isinstance(_field(fields, name), dict)), None)
@@ -152,7 +152,8 @@ class LiveTalk(Talk):
             yield from _say_word(word, setup)
         else:
             yield _say({"serverContent": {"generationComplete": True}})
-        usage = _usage(len(turn.prompt.split()), turn.audio_tokens, said, speaks=setup.speaks)
+        written = 0 if turn.audio_tokens else len(turn.prompt.split())
+        usage = _usage(written, turn.audio_tokens, said, speaks=setup.speaks)
         yield _say({"serverContent": {"turnComplete": True}, "usageMetadata": usage})
 
 
@@ -168,14 +169,12 @@ def _say_word(word: str, setup: _Setup) -> Iterator[Act]:
 
 def _usage(text: int, audio: int, said: int, *, speaks: bool) -> dict[str, object]:
     answered = said * _TOKENS_OF_A_SPOKEN_WORD if speaks else said
-    asked = [{"modality": "TEXT", "tokenCount": text}]
-    if audio:
-        asked.append({"modality": "AUDIO", "tokenCount": audio})
+    asked = {"modality": "AUDIO", "tokenCount": audio} if audio else {"modality": "TEXT", "tokenCount": text}
     return {
         "promptTokenCount": text + audio,
         "responseTokenCount": answered,
         "totalTokenCount": text + audio + answered,
-        "promptTokensDetails": asked,
+        "promptTokensDetails": [asked],
         "responseTokensDetails": [{"modality": "AUDIO" if speaks else "TEXT", "tokenCount": answered}],
     }
 

@@ -30,7 +30,7 @@ class MockLimits:
     """Reading and discarding after an early refusal, so that a peer still sending is not reset before it reads it."""
     max_fault_keys: int = 4096
     """Keys by which the fault `times` counts requests; the oldest is forgotten first."""
-    max_message_bytes: int = 64 * MIB
-    """One message on a WebSocket, as large as a request body; an echo has no bound."""
+    max_message_bytes: int = 32 * MIB
+    """One message on a WebSocket: twice what the largest appends of audio are; an echo has no bound."""
     max_waiting_answers: int = 64
     """Messages of a WebSocket client whose answers are still to be said; beyond it the client is not heard."""

@@ -69,7 +69,7 @@ class RealtimeTalk(Talk):
 
     def hear(self, message: str | bytes) -> Iterable[Act]:
         """Take one client event."""
-        event = decode_object(message.encode() if isinstance(message, str) else message)
+        event = decode_object(message)
         if event is None:
             return self._error("The event could not be parsed: expected a JSON object.", code="invalid_json")
         kind = event.get("type")
@@ -258,7 +258,8 @@ class RealtimeTalk(Talk):
 
     def _respond(self, fields: Mapping[str, object]) -> Iterable[Act]:
         prompt = self._prompt or as_text(fields.get("instructions")) or self._settings.instructions
-        asked = Asked(reply_words(prompt, self._chunks), len(prompt.split()), self._audio_tokens)
+        written = 0 if self._audio_tokens else len(prompt.split())
+        asked = Asked(reply_words(prompt, self._chunks), written, self._audio_tokens)
         self._audio_tokens = 0
         response = Response(
             f"resp_mock_{self._number}_{next(self._ids)}",

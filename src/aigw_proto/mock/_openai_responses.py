@@ -53,7 +53,7 @@ class _Response:
         asked, answered = self._counts
         usage: dict[str, object] = {
             "input_tokens": asked,
-            "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": answered,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": asked + answered,
@@ -145,7 +145,7 @@ class ResponsesTalk(Talk):
 
     def hear(self, message: str | bytes) -> Iterable[Act]:
         """Take one client event."""
-        event = decode_object(message.encode() if isinstance(message, str) else message)
+        event = decode_object(message)
         if event is None:
             return self._error("The event could not be parsed: expected a JSON object.", "invalid_json", None, {})
         kind = event.get("type")

@@ -7,7 +7,7 @@ missing or odd field reads as empty. Only a body that is no JSON object at all i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, cast
 
 import msgspec
@@ -17,6 +17,7 @@ from ..http import Headers
 
 __all__ = ["MockRequest", "as_list", "as_mapping", "as_text", "decode_object", "reply_words", "split_target"]
 
+_MOST_LEVELS: Final = 100  # of nesting: what real requests have, many times over
 _MAX_ECHOED_CHARACTERS: Final = 64 * 1024  # of the prompt in the answer: a stream has an event for every word
 
 
@@ -49,13 +50,30 @@ def split_target(target: bytes) -> tuple[str, str]:
     return path, query
 
 
-def decode_object(body: bytes) -> Mapping[str, object] | None:
-    """Return the JSON object that `body` holds, or None when it holds none."""
+def decode_object(data: bytes | str) -> Mapping[str, object] | None:
+    """Return the JSON object that `data` is the text of, or None when it is none or nests too deep."""
     try:
-        value: object = msgspec.json.decode(body)
+        value: object = msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
-    return cast("Mapping[str, object]", value) if isinstance(value, dict) else None
+    if not isinstance(value, dict) or _is_deep(data, cast("Mapping[str, object]", value)):
+        return None
+    return cast("Mapping[str, object]", value)
+
+
+def _is_deep(data: bytes | str, value: Mapping[str, object]) -> bool:
+    """Whether a JSON value nests so deep that to walk through it or to print it again might be too much recursion."""
+    brackets = data.count(b"[") + data.count(b"{") if isinstance(data, bytes) else data.count("[") + data.count("{")
+    if brackets <= _MOST_LEVELS:
+        return False
+    level: list[object] = [value]
+    for _ in range(_MOST_LEVELS):
+        level = [each for holder in level for each in _parts(holder) if isinstance(each, (dict, list))]
+    return bool(level)
+
+
+def _parts(value: object) -> Iterable[object]:
+    return as_list(value) or as_mapping(value).values()
 
 
 def as_mapping(value: object) -> Mapping[str, object]:

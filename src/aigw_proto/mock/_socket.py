@@ -212,7 +212,8 @@ class Socket:
                     self._message_sent(now)
             case SayRaw():
                 self._sent_bytes += len(act.data)
-                self._wire.send((*self._ws.data_to_send(), act.data) if not self._within_frame else (act.data,))
+                waiting = () if self._within_frame else self._ws.data_to_send()
+                self._wire.send((*waiting, act.header, act.data))
                 self._within_frame = not act.finished
                 if act.finished:
                     self._message_sent(now)
@@ -302,10 +303,11 @@ class Socket:
         size = 0
         match event:
             case TextMessage() | BinaryMessage():
-                size = len(event.data)
+                data = event.data
+                size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
                 self._heard_messages += 1
                 self._heard_bytes += size
-                self._waiting.append(self._talk.hear(event.data))
+                self._waiting.append(self._talk.hear(data))
             case MessagePiece():
                 self._heard_messages += event.finished
                 self._heard_bytes += len(event.data)
@@ -353,8 +355,7 @@ class Socket:
             self._ws.data_to_send()  # the answer to the peer's Close
             self._deaf = True
             return
-        how = CloseHow.ABORT if self._within_frame else CloseHow.FLUSH
-        self._give_up(how, "done" if event.clean else "disconnected", now)
+        self._give_up(CloseHow.FLUSH, "done" if event.clean else "disconnected", now)
 
     def _failed(self, event: Failed, now: float) -> None:
         """Let a peer that broke the protocol read the Close that says so; one that is found dead reads nothing."""
@@ -366,6 +367,8 @@ class Socket:
         self._wire.linger(now)
 
     def _give_up(self, how: CloseHow, outcome: str, now: float) -> None:
+        if self._within_frame:
+            how = CloseHow.ABORT
         if how is CloseHow.FLUSH:
             self._wire.send(self._ws.data_to_send())
         self._wire.close(how)

@@ -23,10 +23,11 @@ _RESERVED: Final = 0x3  # an opcode that no RFC gives a meaning
 
 @record
 class SayRaw:
-    """Send bytes past the machine: part of a frame, its last one when `finished`."""
+    """Send part of a frame past the machine, the last part when `finished`; `header` begins the frame."""
 
     data: bytes
     finished: bool
+    header: bytes = b""
 
 
 def spoil(say: Say, index: int, fault: MockFault) -> Say:
@@ -52,7 +53,7 @@ def _giant(say: Say, size: int) -> Iterator[SayRaw]:
     """Return one frame of at least `size` bytes, made while it is sent."""
     missing = max(0, size - len(say.data))
     head = _FIN | (Opcode.TEXT if say.text else Opcode.BINARY)
-    yield SayRaw(encode_header(head, len(say.data) + missing) + say.data, finished=not missing)
+    yield SayRaw(say.data, finished=not missing, header=encode_header(head, len(say.data) + missing))
     filler = _filler(say) * _PIECE_BYTES
     while missing:
         piece = filler[:missing]
