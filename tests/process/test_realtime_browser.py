@@ -191,7 +191,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     provider = Provider()
     try:
         text = configuration(provider.port)
-        with serving(text) as plain, serving(text, *files) as encrypted:
+        compressing = "[server]\npermessage_deflate = true\n" + text
+        with serving(text) as plain, serving(compressing, *files) as encrypted:
             site = Site(sessions(plain.url, encrypted.url))
             serving_site = threading.Thread(target=site.serve_forever)
             serving_site.start()

@@ -77,9 +77,9 @@ class Site:
 
 
 @contextlib.contextmanager
-def keeping_secrets(*arguments: str) -> Generator[Process]:
+def keeping_secrets(server: str, *arguments: str) -> Generator[Process]:
     """Run a gateway; whatever its clients did, no secret of theirs may be in its log."""
-    with serving(CONFIGURATION, "--mock", *arguments) as process:
+    with serving(server + CONFIGURATION, "--mock", *arguments) as process:
         yield process
         for secret in (CLIENT_KEY, TOKEN, STORED_KEY):
             assert secret not in process.log
@@ -87,14 +87,17 @@ def keeping_secrets(*arguments: str) -> Generator[Process]:
 
 @pytest.fixture(scope="session")
 def plain_gateway() -> Iterator[Process]:
-    with keeping_secrets() as process:
+    with keeping_secrets("") as process:
         yield process
 
 
 @pytest.fixture(scope="session")
 def tls_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """It also accepts the compression that nearly all clients offer."""
     certificate, key = certificates.write_files(tmp_path_factory.mktemp("server"))
-    with keeping_secrets("--tls-certificate", certificate, "--tls-key", key) as process:
+    with keeping_secrets(
+        "[server]\npermessage_deflate = true\n", "--tls-certificate", certificate, "--tls-key", key
+    ) as process:
         yield process
 
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import queue
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 pytest.importorskip("elevenlabs")
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # it names classes of the `websockets` package's old client
+    from elevenlabs.conversational_ai.conversation import Conversation, DisconnectionDetails
+
 from elevenlabs.client import ElevenLabs
-from elevenlabs.conversational_ai.conversation import Conversation, DisconnectionDetails
 from elevenlabs.realtime import AudioFormat, CommitStrategy, RealtimeEvents, ScribeRealtime
 from websockets.exceptions import InvalidStatus
 
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .conftest import Site
+
+# It reads what the `websockets` package deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:ConnectionClosed:DeprecationWarning")
 
 
 def client(site: Site, *, gateway: str = "open", key: str = CLIENT_KEY) -> ElevenLabs:
@@ -54,17 +61,19 @@ def test_a_refusal(tls_site: Site) -> None:
 
 
 def test_a_conversation(site: Site) -> None:
+    pinged: queue.Queue[int] = queue.Queue()
     said: queue.Queue[str] = queue.Queue()
     ended: queue.Queue[DisconnectionDetails] = queue.Queue()
     conversation = Conversation(
         client(site),
         "an-agent",
         requires_auth=False,
+        callback_latency_measurement=pinged.put,
         callback_agent_response=said.put,
         callback_disconnect=ended.put,
     )
     conversation.start_session()
-    said.get()  # its greeting
+    pinged.get()  # before that there is no socket to send on
     conversation.send_user_message("Grüße")
     assert "Grüße" in said.get()
     conversation.end_session()

@@ -87,8 +87,11 @@ def test_deepgram(tls_site: Site) -> None:
     assert seen["duration"] == pytest.approx(1.0)
 
 
-def test_cartesia(tls_site: Site) -> None:
-    seen = node("cartesia", tls_site.base_url("cartesia", "closed"), CLIENT_KEY, TOKEN)
+@pytest.mark.parametrize(("gateway", "key"), [("open", CLIENT_KEY), ("closed", TOKEN)], ids=["open", "closed"])
+@pytest.mark.parametrize("name", ["cartesiaRequired", "cartesiaImported"])
+def test_cartesia(tls_site: Site, name: str, gateway: str, key: str) -> None:
+    """Its key, which may be the token, is in a header or in the query."""
+    seen = node(name, tls_site.base_url("cartesia", gateway), key, "")
     assert "chunk" in seen["types"]
 
 

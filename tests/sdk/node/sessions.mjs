@@ -1,6 +1,7 @@
 // One session of a client library, by its name: node sessions.mjs NAME BASE_URL KEY TOKEN. What it saw goes to
 // standard output as JSON. An empty TOKEN means that the key is all there is.
 import { once } from "node:events";
+import { createRequire } from "node:module";
 
 const [name, base, key, token] = process.argv.slice(2);
 const socketBase = base.replace(/^http/, "ws");
@@ -153,8 +154,8 @@ async function deepgram() {
   });
 }
 
-async function cartesia() {
-  const { default: Cartesia } = await import("@cartesia/cartesia-js");
+// Required, it uses the `ws` package; imported, it takes itself to be in a browser and puts its key in the query.
+async function talkToCartesia({ Cartesia }) {
   const client = new Cartesia({ apiKey: key, baseURL: base });
   const socket = await client.tts.websocket({ headers });
   const types = [];
@@ -167,6 +168,14 @@ async function cartesia() {
   return { types };
 }
 
+async function cartesiaRequired() {
+  return talkToCartesia(createRequire(import.meta.url)("@cartesia/cartesia-js"));
+}
+
+async function cartesiaImported() {
+  return talkToCartesia(await import("@cartesia/cartesia-js"));
+}
+
 const sessions = {
   ws,
   native,
@@ -175,7 +184,8 @@ const sessions = {
   openaiResponses,
   google,
   deepgram,
-  cartesia,
+  cartesiaRequired,
+  cartesiaImported,
 };
 const seen = await sessions[name]().catch(refused);
 if (!process.stdout.write(JSON.stringify(seen))) await once(process.stdout, "drain");
