@@ -24,6 +24,7 @@ from aigw_proto.envelopes import (
     parse_server_message,
 )
 from aigw_proto.gateway import Outcome, RequestRecord
+from aigw_proto.gateway._realtime_record import SessionRecord, TurnRecord
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -49,6 +50,14 @@ def test_every_field_of_the_request_log_is_listed() -> None:
     listed = set(re.findall(r"`([a-z_]+)`", "".join(re.findall(r"^\|([^|]*)\|", log, re.MULTILINE))))
     fields = {field.name for field in dataclasses.fields(RequestRecord)}
     assert listed == fields | {"time"} | {outcome.value for outcome in Outcome}
+
+
+def test_every_field_of_the_realtime_log_is_listed() -> None:
+    log = section(page("howto/run-the-gateway.md"), "Read its log of realtime sessions")
+    turns, _, sessions = log.partition('`"type": "session"`')
+    for table, kind in ((turns, TurnRecord), (sessions, SessionRecord)):
+        listed = re.findall(r"`([a-z_]+)`", "".join(re.findall(r"^\|([^|]*)\|", table, re.MULTILINE)))
+        assert sorted(listed) == sorted(["time", *(field.name for field in dataclasses.fields(kind))])
 
 
 def test_the_frames_are_frames() -> None:
