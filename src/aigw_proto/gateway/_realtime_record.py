@@ -20,12 +20,15 @@ class ClosedBy(enum.Enum):
 
 @record
 class TurnRecord:
-    """One turn of a realtime session. Durations are seconds; bytes are payload, counted since the turn before.
+    """One turn of a realtime session. Times are seconds; bytes are payload, counted since the turn before.
 
     `session_id` is the `log_id` of the session's record; `turn` counts from 1. `event` is the provider's event that
-    ended the turn. `tokens` holds what the provider counted, by kind (`input`, `input_audio`, `output_text`, ...), and
-    is empty where it counts none. `audio_seconds` is what the provider says it has processed, when it says so.
-    `at_seconds` runs from the accepted upgrade to the end of the turn.
+    ended the turn. `status` is the provider's own word for how, None when it has none; `unfinished` when the session
+    ended within the turn. `response_id` is the provider's id of the response, or of the request or conversation where
+    responses have none. `tokens` holds what the provider counted, by kind (`input`, `input_audio`, `output_text`, ...),
+    and is empty where it counts none. `audio_seconds` is what the provider says it has heard or produced, when it says
+    so. `duration_seconds` runs from the first message of the client after the turn before; from the end of the turn
+    before when there was none. `at_seconds` runs from the accepted upgrade to the end of the turn.
     """
 
     session_id: str
