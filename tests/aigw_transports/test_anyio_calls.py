@@ -8,21 +8,11 @@ from aigw_proto._effects import Deliver
 from aigw_proto.envelopes import Metadata, Step
 from aigw_transports._anyio_calls import Call, Calls
 from aigw_transports._client_errors import ConnectionLost
+from support.client_bench import ScriptedRunner
 from support.live import run
 
 STEPS = (Step("openai", "chat/completions", (), b"{}"),)
 METADATA = Metadata("e", "l", 0, "application/json")
-
-
-class Script:
-    """Stands for the driver: keeps what is fed."""
-
-    def __init__(self) -> None:
-        self.running = True
-        self.fed: list[core.ClientInput] = []
-
-    def feed(self, event: core.ClientInput) -> None:
-        self.fed.append(event)
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -31,18 +21,18 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def script() -> Script:
-    return Script()
+def script() -> ScriptedRunner:
+    return ScriptedRunner()
 
 
 @pytest.fixture
-def calls(script: Script) -> Calls:
+def calls(script: ScriptedRunner) -> Calls:
     calls = Calls(None)
     calls.connection.attach(script)
     return calls
 
 
-def test_items_wake_the_task_that_waits(backend: str, script: Script, calls: Calls) -> None:
+def test_items_wake_the_task_that_waits(backend: str, script: ScriptedRunner, calls: Calls) -> None:
     async def main() -> None:
         taken: list[core.RequestItem] = []
 
@@ -70,7 +60,7 @@ def test_items_wake_the_task_that_waits(backend: str, script: Script, calls: Cal
     run(backend, main)
 
 
-def test_letting_go_cancels(backend: str, script: Script, calls: Calls) -> None:
+def test_letting_go_cancels(backend: str, script: ScriptedRunner, calls: Calls) -> None:
     async def main() -> None:
         call = await calls.start(STEPS, None, None)
         call.release()
@@ -80,7 +70,7 @@ def test_letting_go_cancels(backend: str, script: Script, calls: Calls) -> None:
     run(backend, main)
 
 
-def test_what_was_taken_is_reported_for_its_ticket(backend: str, script: Script, calls: Calls) -> None:
+def test_what_was_taken_is_reported_for_its_ticket(backend: str, script: ScriptedRunner, calls: Calls) -> None:
     async def main() -> None:
         call = await calls.start(STEPS, None, None)
         chunk = core.ChunkReceived(b"x" * 70_000, None)
@@ -105,7 +95,7 @@ def test_what_belongs_to_no_call_goes_to_the_connection_the_log_and_the_sink(
     assert calls.connection.lost is lost
 
 
-def test_after_the_end_no_call_starts(backend: str, script: Script, calls: Calls) -> None:
+def test_after_the_end_no_call_starts(backend: str, script: ScriptedRunner, calls: Calls) -> None:
     async def main() -> None:
         calls.connection.close()
         with pytest.raises(ConnectionLost):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -327,42 +326,6 @@ def test_nobody_listens(backend: str) -> None:
 
 class UserError(Exception):
     pass
-
-
-def raise_error() -> None:
-    raise UserError
-
-
-def raise_group() -> None:
-    raise ExceptionGroup("mine", [UserError()])
-
-
-def raise_interrupt() -> None:
-    raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize(
-    ("blow", "kind"), [(raise_error, UserError), (raise_group, ExceptionGroup), (raise_interrupt, KeyboardInterrupt)]
-)
-def test_exceptions_leave_the_block_as_they_are(
-    backend: str, blow: Callable[[], None], kind: type[BaseException]
-) -> None:
-    closed: list[Closed] = []
-
-    async def play(hand: Hand) -> None:
-        await hand.accept()
-        closed.append(await hand.read_to_end())
-
-    async def main() -> None:
-        async with played(play) as url:
-            with pytest.raises(kind) as caught:
-                async with aigw.connect(url):
-                    blow()
-            assert type(caught.value) is kind
-            await anyio.wait_all_tasks_blocked()
-        assert [event.code for event in closed] == [1000]
-
-    run(backend, main)
 
 
 def test_cancelling_the_block_says_close(backend: str) -> None:

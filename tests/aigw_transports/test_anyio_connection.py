@@ -14,22 +14,12 @@ from aigw_proto.ws import DeflatePolicy
 from aigw_transports._anyio_connection import Connection, Mailbox, hold, open_request
 from aigw_transports._anyio_driver import Driver
 from aigw_transports._client_errors import ConnectionFailed, ConnectionLost
+from support.client_bench import ScriptedRunner
 from support.live import Hand, played, run
 
 Input: TypeAlias = core.OpenConnection | core.Consumed | core.CloseConnection
 OPEN = core.OpenConnection(core.GatewayUrl(secure=False, host="h", port=80, host_header=b"h", target=b"/"))
 ENDED = core.ConnectionLost(1012, "", clean=True, closed_by=core.ClosedBy.PEER)
-
-
-class Script:
-    """Stands for the driver: keeps what is fed."""
-
-    def __init__(self) -> None:
-        self.running = True
-        self.fed: list[Input] = []
-
-    def feed(self, event: Input) -> None:
-        self.fed.append(event)
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -38,12 +28,12 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def script() -> Script:
-    return Script()
+def script() -> ScriptedRunner:
+    return ScriptedRunner()
 
 
 @pytest.fixture
-def connection(script: Script) -> Connection[Input]:
+def connection(script: ScriptedRunner) -> Connection[Input]:
     connection: Connection[Input] = Connection()
     connection.attach(script)
     return connection
@@ -65,7 +55,7 @@ def test_a_mailbox_loses_nothing_to_a_cancel(backend: str) -> None:
     run(backend, main)
 
 
-def test_opening_waits_for_the_answer(backend: str, script: Script, connection: Connection[Input]) -> None:
+def test_opening_waits_for_the_answer(backend: str, script: ScriptedRunner, connection: Connection[Input]) -> None:
     async def main() -> None:
         opened = core.Opened(None, [])
         connection.take(opened)
@@ -79,7 +69,7 @@ def test_opening_waits_for_the_answer(backend: str, script: Script, connection: 
 
 
 def test_consumption_is_reported_in_batches_and_at_once_while_paused(
-    script: Script, connection: Connection[Input]
+    script: ScriptedRunner, connection: Connection[Input]
 ) -> None:
     connection.report(1, 10)
     assert script.fed == []
@@ -118,7 +108,7 @@ def test_senders_wait_for_room(backend: str, connection: Connection[Input]) -> N
 
 @pytest.mark.parametrize("how", ["lost", "closed", "crashed"])
 def test_after_the_end_nothing_is_sent_even_by_those_who_wait(
-    backend: str, connection: Connection[Input], script: Script, how: str
+    backend: str, connection: Connection[Input], script: ScriptedRunner, how: str
 ) -> None:
     lost: list[ConnectionLost] = []
 
@@ -230,9 +220,11 @@ def raise_the_end_of_an_iteration() -> None:
 def test_exceptions_leave_the_block_as_they_are(
     backend: str, blow: Callable[[], None], kind: type[BaseException]
 ) -> None:
+    closed: list[int] = []
+
     async def play(hand: Hand) -> None:
         await hand.accept()
-        await hand.read_to_end()
+        closed.append((await hand.read_to_end()).code)
 
     async def main() -> None:
         async with played(play) as url:
@@ -244,6 +236,8 @@ def test_exceptions_leave_the_block_as_they_are(
                 async with hold(driver, connection, request(url)):
                     blow()
             assert type(caught.value) is kind
+            await anyio.wait_all_tasks_blocked()
+        assert closed == [1000]
 
     run(backend, main)
 

@@ -6,17 +6,18 @@ import contextlib
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import websockets.exceptions
 from websockets.sync.client import ClientConnection, connect
-from websockets.sync.server import ServerConnection, serve
+from websockets.sync.server import ServerConnection
+
+from support.websockets_server import websockets_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Generator, Iterator
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 MIB = 1024 * 1024
@@ -34,18 +35,6 @@ def example(name: str, *arguments: str) -> Generator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
-
-
-@contextlib.contextmanager
-def serving(handler: Callable[[ServerConnection], None]) -> Generator[str]:
-    with serve(handler, "127.0.0.1", 0, max_size=None) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture
@@ -115,7 +104,7 @@ def test_client_echoes_until_the_server_closes() -> None:
             assert peer.recv(timeout=PATIENCE_SECONDS) == message
         seen.append("echoed")
 
-    with serving(handler) as url, example("echo_client.py", f"{url}/runCase?case=1&agent=aigw") as process:
+    with websockets_server(handler) as url, example("echo_client.py", f"{url}/runCase?case=1&agent=aigw") as process:
         assert process.wait(PATIENCE_SECONDS) == 0
     assert seen == ["/runCase?case=1&agent=aigw", 1, "echoed"]
 
@@ -132,7 +121,7 @@ def test_client_runs_the_cases_of_a_fuzzing_server() -> None:
             peer.send("case")
             assert peer.recv(timeout=PATIENCE_SECONDS) == "case"
 
-    with serving(handler) as url, example("echo_client.py", url, "--autobahn") as process:
+    with websockets_server(handler) as url, example("echo_client.py", url, "--autobahn") as process:
         assert process.wait(PATIENCE_SECONDS) == 0
     cases = [f"/runCase?case={number}&agent=aigw" for number in (1, 2, 3)]
     assert paths == ["/getCaseCount", *cases, "/updateReports?agent=aigw"]

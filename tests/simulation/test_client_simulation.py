@@ -15,7 +15,8 @@ from aigw_proto import client as core
 from aigw_proto._effects import LogLevel
 from aigw_proto._inputs import ShutdownRequested
 from aigw_proto.envelopes import Step
-from aigw_transports.memory import Faults, Host
+from aigw_transports.memory import Host
+from support.bad_network import bad_network
 from support.rig import Rig, gateway_config
 
 SEEDS = 60
@@ -130,24 +131,10 @@ def _text(item: object) -> str:
     return ""
 
 
-def faults(draw: random.Random) -> Faults:
-    return Faults(
-        latency_seconds=draw.choice([0.0, 0.001, 0.05]),
-        jitter_seconds=draw.choice([0.0, 0.02]),
-        buffer_bytes=draw.choice([512, 8 * 1024, 128 * 1024]),
-        max_read_bytes=draw.choice([7, 500, 64 * 1024]),
-        torn=draw.choice([0.0, 0.2, 0.9]),
-        stall=draw.choice([0.0, 0.02]),
-        stall_seconds=draw.choice([0.5, 5.0]),
-        reset=draw.choice([0.0, 0.0, 0.002]),
-        refuse=draw.choice([0.0, 0.0, 0.2]),
-    )
-
-
 def run(seed: int) -> None:
     draw = random.Random(seed)
     config = gateway_config(limits={"upstream_idle_timeout_seconds": 60.0, "stuck_timeout_seconds": 30.0})
-    rig = Rig(seed=seed, faults=faults(draw), config=config)
+    rig = Rig(seed=seed, faults=bad_network(draw), config=config)
     programs = [Program(rig, seed, f"program-{number}") for number in range(draw.randint(1, 3))]
     close_at = draw.choice([0.5, 30.0, 200.0])
     while rig.world.time < close_at:

@@ -15,7 +15,8 @@ from aigw_proto import client as core
 from aigw_proto._inputs import ShutdownRequested
 from aigw_proto._kinds import Signal
 from aigw_proto.ws import BinaryMessage, Closed, Failed, Opening, TextMessage, UpgradeOffer, WSConnection
-from aigw_transports.memory import Faults, Host, Peer, World
+from aigw_transports.memory import Host, Peer, World
+from support.bad_network import bad_network
 
 SEEDS = 80
 _GROUP = 10
@@ -167,23 +168,9 @@ class Program:
             assert server.heard == self.sent
 
 
-def faults(draw: random.Random) -> Faults:
-    return Faults(
-        latency_seconds=draw.choice([0.0, 0.001, 0.05]),
-        jitter_seconds=draw.choice([0.0, 0.02]),
-        buffer_bytes=draw.choice([512, 8 * 1024, 128 * 1024]),
-        max_read_bytes=draw.choice([7, 500, 64 * 1024]),
-        torn=draw.choice([0.0, 0.2, 0.9]),
-        stall=draw.choice([0.0, 0.02]),
-        stall_seconds=draw.choice([0.5, 5.0]),
-        reset=draw.choice([0.0, 0.0, 0.0, 0.002]),
-        refuse=draw.choice([0.0, 0.0, 0.2]),
-    )
-
-
 def run(seed: int) -> core.ConnectionLost | None:
     draw = random.Random(seed)
-    world = World(seed, faults=faults(draw))
+    world = World(seed, faults=bad_network(draw))
     speech = messages(draw, draw.choice([0, 3, 80])) if draw.random() < 0.5 else None
     servers: list[Server] = []
     code = draw.choice(_CODES)

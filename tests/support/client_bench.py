@@ -224,3 +224,15 @@ class RealtimeBench(LineBench):
     def messages(self) -> list[str | bytes]:
         """What was delivered as messages."""
         return [item.data for item in self.items(core.CONNECTION_TICKET) if isinstance(item, core.MessageReceived)]
+
+
+class ScriptedRunner:
+    """Stands for the driver of a connection: keeps what is fed."""
+
+    def __init__(self) -> None:
+        self.running = True
+        self.fed: list[AnyInput] = []
+
+    def feed(self, event: AnyInput) -> None:
+        """Keep an input."""
+        self.fed.append(event)
