@@ -169,6 +169,8 @@ def open_request(
     tls: TlsPolicy | None,
 ) -> core.OpenConnection:
     """Return what `Connection.open()` takes. Raises ValueError for a bad URL, LocalProtocolError for bad fields."""
+    if isinstance(subprotocols, str):
+        raise TypeError("subprotocols: expected a list of names, got one str")
     location = core.parse_url(url)
     if isinstance(location, str):
         raise ValueError(f"url: {location}")  # noqa: TRY004 - a string here is the complaint

@@ -104,9 +104,9 @@ class RealtimeConnection:
     async def send(self, message: str | bytes | bytearray | memoryview) -> None:
         """Send one message: a `str` as text, bytes as binary. Waits while too much is unsent.
 
-        Cancelling sends nothing, or all of it: a `send()` that was cancelled while it waited has sent nothing. Raises
-        `ConnectionLost` when the session has ended or is closing, and LocalProtocolError for text that has no UTF-8
-        form. A message that was sent just before the end may not have arrived.
+        A `send()` that is cancelled has sent nothing. Raises `ConnectionLost` when the session has ended or is closing,
+        and LocalProtocolError for text that has no UTF-8 form. A message that was sent just before the end may not
+        have arrived.
         """
         binary = not isinstance(message, str)
         payload = bytes(message) if isinstance(message, bytes | bytearray | memoryview) else _encode(message)

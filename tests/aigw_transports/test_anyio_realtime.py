@@ -604,6 +604,9 @@ def test_mistakes_in_what_is_asked_for(backend: str) -> None:
             async with aigw.connect_realtime("ws://h/", subprotocols=["realtime", "openai-insecure-api-key.secret/x"]):
                 raise AssertionError("the block is not entered")
         assert "secret" not in str(caught.value)
+        with pytest.raises(TypeError, match="subprotocols: expected a list"):
+            async with aigw.connect_realtime("ws://h/", subprotocols="realtime"):
+                raise AssertionError("the block is not entered")
 
     run(backend, main)
 
