@@ -91,10 +91,11 @@ class Reader:
         if len(data) < start:
             return None
         self._judge_head(data[0], data[1], length, extended=start - 2)
-        key = bytes(data[start : start + 4]) if self._masked else b""
-        start += len(key)
-        if len(data) < start + length:
+        key_bytes = 4 if self._masked else 0
+        if len(data) < start + key_bytes + length:
             return None
+        key = bytes(data[start : start + key_bytes])
+        start += key_bytes
         payload = bytes(data[start : start + length])
         frame = Frame(data[0] & 0x0F, mask(payload, key) if key else payload, bool(data[0] & FIN), bool(data[0] & RSV1))
         del data[: start + length]
