@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,7 +106,7 @@ class Bench:
         """Let the kernel of a link take more bytes."""
         before = self.unsent(link)
         self.taken[link] += count
-        if before:
+        if before and link not in self.closed:
             self.feed(BytesSent(link, self.unsent(link)))
 
     def unsent(self, link: LinkId) -> int:
@@ -146,9 +146,19 @@ class Bench:
         return [record.outcome for record in self.journal]
 
     def _perform(self) -> None:
+        """Carry out the effects of a turn, and of those turns that they bring about."""
+        backlogs = self._carry_out()
+        while backlogs:
+            link = backlogs.popleft()
+            if link not in self.closed:
+                self.engine.handle(BytesSent(link, self.unsent(link)), self.now)
+                backlogs += self._carry_out()
+
+    def _carry_out(self) -> deque[LinkId]:
+        """Carry out the effects of one turn; return the links on which it left a backlog."""
         size = 0
         self.turns += 1
-        backlogs: list[BytesSent] = []
+        backlogs: deque[LinkId] = deque()
         while (effect := self.engine.poll()) is not None:
             match effect:
                 case SendBytes(link, chunks):
@@ -156,8 +166,8 @@ class Bench:
                     length = sum(map(len, chunks))
                     self.sizes[link] += length
                     size += length
-                    if unsent := self.unsent(link):
-                        backlogs.append(BytesSent(link, unsent))
+                    if self.unsent(link):
+                        backlogs.append(link)
                 case CloseLink(link, how):
                     self.closed[link] = how
                 case SetReading(link, enabled):
@@ -174,9 +184,7 @@ class Bench:
                 case _:
                     pytest.fail(f"{effect} is no effect of a mock")
         self.largest_turn = max(self.largest_turn, size)
-        for backlog in backlogs:
-            if backlog.link not in self.closed:
-                self.feed(backlog)
+        return backlogs
 
 
 def request_bytes(
@@ -253,17 +261,25 @@ class Client:
         fault: str | None = None,
         subprotocols: str | None = None,
         behind: bytes = b"",
+        link: LinkId | None = None,
+        start: int = 0,
     ) -> None:
-        """Send an upgrade; `behind` comes in the same bytes."""
+        """Send an upgrade, on a fresh link or on one that has sent `start` bytes; `behind` comes in the same bytes."""
         self.bench = bench
-        self.link = bench.open()
+        self.link = bench.open() if link is None else link
+        self._start = start
         request = upgrade_bytes(target, headers=headers, fault=fault, subprotocols=subprotocols)
         bench.feed(BytesReceived(self.link, request + behind))
 
     @property
+    def received(self) -> bytes:
+        """Everything that came."""
+        return b"".join(self.bench.sent[self.link])[self._start :]
+
+    @property
     def head(self) -> bytes:
         """The head of the answer."""
-        return b"".join(self.bench.sent[self.link]).partition(b"\r\n\r\n")[0]
+        return self.received.partition(b"\r\n\r\n")[0]
 
     @property
     def status(self) -> int:
@@ -272,7 +288,7 @@ class Client:
     @property
     def body(self) -> bytes:
         """Everything behind the head of the answer."""
-        return b"".join(self.bench.sent[self.link]).partition(b"\r\n\r\n")[2]
+        return self.received.partition(b"\r\n\r\n")[2]
 
     @property
     def frames(self) -> list[tuple[int, bytes]]:

@@ -1,8 +1,9 @@
 """The mock engine: a fake AI provider on every accepted link.
 
 It serves HTTP/1.1 and answers in the dialect that the path means (`_dialects.py`), with the fault that the request or
-the operator asks for (`_faults.py`); how an answer runs is a script (`_script.py`), and `_link.py` plays it. What is
-left here is what links share: whose turn it is, whose deadline comes first, how often a fault was played, and the end.
+the operator asks for (`_faults.py`); how an answer runs is a script (`_script.py`), and a link plays it (`_link.py`).
+An upgrade becomes a WebSocket session (`_realtime.py`). What is left here is what links share: whose turn it is, whose
+deadline comes first, how often a fault was played, and the end.
 
 A turn makes at most `turn_bytes` of output, shared by the links that can go on; those that could make more wait in a
 queue, and `next_timeout()` is then now. Deadlines are in a heap with at most one living entry for each link: an entry
@@ -254,7 +255,7 @@ class MockEngine:
         fault = self._fault
         spec = request.header(b"x-aigw-mock")
         if spec is not None:
-            parsed = parse_fault(spec.decode("latin-1")) if spec else _NO_FAULT
+            parsed = parse_fault(spec.decode(errors="replace")) if spec else _NO_FAULT
             if isinstance(parsed, str):
                 return parsed
             fault = parsed

@@ -39,7 +39,7 @@ from ..ws import (
     is_sendable_code,
 )
 from ._spoiled import SayRaw, illegal_frame, raw_close, spoil, swell
-from ._talk import Act, Hang, Pause, Say, SayPiece
+from ._talk import Act, Hang, Say, SayPiece
 
 if TYPE_CHECKING:
     from ._record import MockRecord
@@ -50,7 +50,7 @@ __all__ = ["Socket"]
 
 _STEP_COST: Final = 64  # of the turn's bytes
 _PORTION_BYTES: Final = 4096  # as fragments without content, 700 frames: a millisecond or two
-_PORTION_COST: Final = 8192
+_PORTION_COST: Final = 16 * 1024
 _HEARD_BYTES_OF_ONE_COST: Final = 8  # to parse a message takes a part of the time that making it would
 _MOST_LATE_PONGS: Final = 64
 _SENDING: Final = frozenset({ConnectionState.OPEN, ConnectionState.ANSWERING})
@@ -94,6 +94,8 @@ class Socket:
         self._waiting: deque[Iterable[Act]] = deque()
         self._late_pongs: deque[tuple[float, bytes]] = deque()
         self._within_frame = False  # that went past the machine: nothing may come between
+        self._patient = True  # with the client: its messages are heard
+        self._pausing = False  # until the timer says so
         self._silent = False  # for good: a fault says so, or the Close is sent
         self._deaf = False  # the peer's Close gets no answer
         self._resetting = False
@@ -127,8 +129,9 @@ class Socket:
     def handle_timeout(self, now: float) -> None:
         """Let time pass."""
         self._ws.handle_timeout(now)
-        while self._timers.expire(now) is not None:
-            pass  # what waits for a timer asks whether it is armed
+        while (name := self._timers.expire(now)) is not None:
+            if name is _Timer.WAKE:
+                self._pausing = False
 
     def drain(self, now: float) -> None:
         """Close once all is said that was asked for."""
@@ -159,6 +162,8 @@ class Socket:
             self._flush(now)
             cost = self._say(now) + self._listen(now)
             if not cost:
+                # What fills the outbox is handed to the driver with this turn, and the driver need not report it.
+                wire.ready = wire.unflushed and wire.room <= 0
                 break
             spent += cost
         if wire.closed is None and not wire.lingering:
@@ -185,7 +190,7 @@ class Socket:
         if ws.state not in _SENDING or self._silent:
             self._waiting.clear()
             return 0
-        if wire.blocked or wire.room <= 0 or self._timers.deadline(_Timer.WAKE) is not None:
+        if self._pausing or wire.blocked or wire.room <= 0:
             return 0
         act = next(self._acts, None)
         if act is None:
@@ -217,8 +222,6 @@ class Socket:
                 self._within_frame = not act.finished
                 if act.finished:
                     self._message_sent(now)
-            case Pause():
-                self._timers.arm(_Timer.WAKE, now + act.seconds)
             case Hang():
                 self._hang(act.code, act.reason, now)
             case _:
@@ -236,6 +239,7 @@ class Socket:
     def _message_sent(self, now: float) -> None:
         self._sent_messages += 1
         if self._fault.chunk_delay_seconds:
+            self._pausing = True
             self._timers.arm(_Timer.WAKE, now + self._fault.chunk_delay_seconds)
         self._interrupt(now)
 
@@ -280,7 +284,9 @@ class Socket:
             return self._hear_nothing(now)
         ws = self._ws
         patient = len(self._waiting) < self._most_waiting or self._wire.eof or ws.state in _OVER
-        ws.set_reading(patient, now)
+        if patient is not self._patient:
+            self._patient = patient
+            ws.set_reading(patient, now)
         if not patient:
             return 0
         event = ws.next_event()
@@ -307,7 +313,8 @@ class Socket:
                 size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
                 self._heard_messages += 1
                 self._heard_bytes += size
-                self._waiting.append(self._talk.hear(data))
+                if answer := self._talk.hear(data):
+                    self._waiting.append(answer)
             case MessagePiece():
                 self._heard_messages += event.finished
                 self._heard_bytes += len(event.data)
@@ -318,11 +325,7 @@ class Socket:
             case Pong():
                 pass
             case CloseReceived():
-                self._close = event
-                if self._fault.hold_close:
-                    self._deaf = True
-                else:
-                    self._waiting.append((Hang(event.code, event.reason),))
+                self._closing(event, now)
             case Closed():
                 self._closed(event, now)
             case Failed():
@@ -347,6 +350,16 @@ class Socket:
             self._timers.arm(_Timer.PONG, self._late_pongs[0][0])
 
     # --- ends --------------------------------------------------------------------------------------------------------
+
+    def _closing(self, event: CloseReceived, now: float) -> None:
+        """Answer a Close as it came: behind what an echo still owes, or at once when it says nothing any more."""
+        self._close = event
+        if self._fault.hold_close:
+            self._deaf = True
+        elif self._silent:
+            self._hang(event.code, event.reason, now)
+        else:
+            self._waiting.append((Hang(event.code, event.reason),))
 
     def _closed(self, event: Closed, now: float) -> None:
         if event.code != CloseCode.ABNORMAL_CLOSURE:

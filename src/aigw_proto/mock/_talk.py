@@ -15,7 +15,7 @@ from .._kinds import record
 from ..ws import Opcode
 from ._replies import json_bytes
 
-__all__ = ["Act", "Echo", "Hang", "Pause", "Say", "SayPiece", "Talk", "say_json"]
+__all__ = ["Act", "Echo", "Hang", "Say", "SayPiece", "Talk", "say_json"]
 
 
 @record
@@ -43,14 +43,7 @@ class Hang:
     reason: str = ""
 
 
-@record
-class Pause:
-    """Go on after `seconds`."""
-
-    seconds: float
-
-
-Act: TypeAlias = Say | SayPiece | Hang | Pause
+Act: TypeAlias = Say | SayPiece | Hang
 
 
 class Talk(abc.ABC):

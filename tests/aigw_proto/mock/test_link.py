@@ -2,309 +2,134 @@ from __future__ import annotations
 
 import pytest
 
-from aigw_proto._effects import CloseHow
-from aigw_proto._inputs import BytesReceived, PeerClosed, ShutdownRequested
+from aigw_proto._effects import CloseHow, CloseLink
+from aigw_proto._inputs import PeerClosed, ShutdownRequested
+from aigw_proto._kinds import LinkId
+from aigw_proto._limits import HttpLimits
+from aigw_proto.http import Request
 from aigw_proto.mock import MockLimits
-from support.mock_bench import CHAT, STREAM, TEXT, Bench, request_bytes
+from aigw_proto.mock._answering import Course
+from aigw_proto.mock._link import MockLink
+from aigw_proto.mock._openai_realtime import RealtimeTalk
+from support.mock_bench import STREAM, Bench, Client
 
 
-def test_a_document_and_a_stream_on_one_kept_alive_link() -> None:
+def test_a_link_goes_from_http_to_a_websocket() -> None:
     bench = Bench()
     link = bench.ask()
-    first = bench.answer(link)
-    assert (first.status, first.complete) == (200, True)
-    assert first.headers[b"content-length"] == b"%d" % len(first.body)
-    assert first.json()["created"] == 1_000_000_000
-    choices = first.json()["choices"]
-    assert isinstance(choices, list)
     start = bench.sizes[link]
-    bench.ask(body=STREAM, link=link)
-    second = bench.answer(link, start=start)
-    assert second.complete
-    assert second.headers[b"content-type"] == b"text/event-stream"
-    assert second.events()[-1] == b"[DONE]"
-    assert second.text() == TEXT
-    assert link not in bench.closed
-    assert [(record.number, record.outcome, record.status) for record in bench.journal] == [
-        (1, "done", 200),
-        (2, "done", 200),
-    ]
-    assert bench.journal[1].sent_bytes == len(second.body)
-    assert bench.journal[1].target == CHAT
-    assert bench.journal[1].peer == "peer 0"
-
-
-def test_pipelined_requests_are_answered_one_after_the_other() -> None:
-    bench = Bench()
-    link = bench.open()
-    bench.feed(BytesReceived(link, b"".join(request_bytes(fault="chunk_delay=1", body=STREAM) for _ in range(3))))
+    client = Client(bench, link=link, start=start)
     bench.run()
-    assert bench.outcomes() == []
-    bench.run(60)
-    assert bench.outcomes() == ["done"] * 3
-    assert [record.duration_seconds for record in bench.journal] == [7.0, 7.0, 7.0]
+    assert client.status == 101
+    assert client.kinds == ["session.created"]
+    client.send_close()
+    assert [(record.number, record.status, record.outcome) for record in bench.journal] == [
+        (1, 200, "done"),
+        (2, 101, "done"),
+    ]
 
 
-def test_a_request_byte_by_byte() -> None:
+@pytest.mark.parametrize("fault", ["stall_after=1", "endless_fragments"])
+def test_a_stream_that_breaks_is_given_up(fault: str) -> None:
     bench = Bench()
-    link = bench.open()
-    for byte in request_bytes():
-        bench.feed(BytesReceived(link, bytes([byte])))
-    assert bench.answer(link).complete
+    client = Client(bench, fault=fault)
+    bench.run(turns=3)
+    bench.feed(PeerClosed(client.link, clean=False))
+    assert bench.closed == {client.link: CloseHow.ABORT}
+    assert bench.outcomes() == ["disconnected"]
 
 
-def test_echo_returns_what_arrived() -> None:
+def test_a_peer_that_takes_nothing_is_given_up_in_either_phase() -> None:
+    bench = Bench(window=0)
+    answer = bench.ask(fault="endless_json")
+    session = Client(bench, fault="endless_fragments=1000")
+    bench.run(59)
+    assert not bench.closed
+    bench.run(62)
+    assert bench.closed == {answer: CloseHow.ABORT, session.link: CloseHow.ABORT}
+    assert bench.outcomes() == ["stuck", "stuck"]
+
+
+def test_the_deadline_of_a_link_is_the_earliest_of_wire_and_phase() -> None:
+    bench = Bench(window=0, limits=MockLimits(stuck_timeout_seconds=2.0))
+    bench.ask(fault="endless_json")
+    bench.run(1)
+    assert bench.engine.next_timeout() == 2.0
+
+
+def test_a_refused_peer_that_breaks_is_closed_at_once() -> None:
     bench = Bench()
-    body = b'{"b":1.10,  "a":"\\u00e9","c":[]}'
-    link = bench.ask("/x/y?z=%20", body, headers=[("x-aigw-mock-echo", "1"), ("X-Two", "a"), ("x-two", "b")])
-    echoed = bench.answer(link).json()
-    assert echoed["method"] == "POST"
-    assert echoed["target"] == "/x/y?z=%20"
-    assert echoed["body"] == body.decode()
-    headers = echoed["headers"]
-    assert isinstance(headers, list)
-    assert ["x-two", "a"] in headers
-    assert ["x-two", "b"] in headers
-
-
-def test_expect_continue_is_answered_before_the_body() -> None:
-    bench = Bench()
-    link = bench.open()
-    whole = request_bytes(headers=[("Expect", "100-continue")])
-    head, body = whole.split(b"\r\n\r\n", 1)
-    bench.feed(BytesReceived(link, head + b"\r\n\r\n"))
-    assert b"".join(bench.sent[link]).startswith(b"HTTP/1.1 100 ")
-    bench.feed(BytesReceived(link, body))
-    answer = bench.answer(link)
-    assert (answer.interim, answer.status, answer.complete) == (100, 200, True)
-
-
-@pytest.mark.parametrize("path", ["/v1/models", CHAT])
-def test_head_gets_no_body(path: str) -> None:
-    bench = Bench()
-    link = bench.ask(path, method="HEAD")
-    answer = bench.answer(link, method="HEAD")
-    assert (answer.status, answer.body, answer.complete) == (405, b"", True)
-
-
-def test_http_1_0_ends_with_the_stream() -> None:
-    bench = Bench()
-    link = bench.open()
-    bench.feed(BytesReceived(link, request_bytes(body=STREAM).replace(b"HTTP/1.1", b"HTTP/1.0", 1)))
-    assert bench.closed == {link: CloseHow.FLUSH}
-    assert b"".join(bench.sent[link])[-14:] == b"data: [DONE]\n\n"
-
-
-def test_connection_close_is_obeyed() -> None:
-    bench = Bench()
-    link = bench.ask(headers=[("Connection", "close")])
-    assert bench.answer(link).complete
-    assert bench.closed == {link: CloseHow.FLUSH}
-
-
-def test_what_is_no_http_is_refused_and_lingers() -> None:
-    bench = Bench()
-    link = bench.open()
-    bench.feed(BytesReceived(link, b"NONSENSE\r\n\r\n"))
-    answer = bench.answer(link)
-    assert (answer.status, answer.complete) == (400, True)
-    assert bench.ended == {link}
-    assert [(record.outcome, record.status, record.method) for record in bench.journal] == [("refused", 400, "")]
-    bench.feed(BytesReceived(link, b"more of it"))
-    assert link not in bench.closed
-    bench.run(2.0)
-    assert bench.closed == {link: CloseHow.FLUSH}
+    link = bench.ask("/", b"", method="NONSENSE WITH SPACES")
+    bench.feed(PeerClosed(link, clean=True))
+    assert bench.closed == {link: CloseHow.ABORT}
     assert bench.outcomes() == ["refused"]
 
 
-def test_a_refused_peer_that_ends_is_closed_at_once() -> None:
+def test_a_drained_link_ends_with_what_is_under_way() -> None:
     bench = Bench()
-    link = bench.open()
-    bench.feed(BytesReceived(link, b"NONSENSE\r\n\r\n"))
-    bench.feed(PeerClosed(link, clean=True))
-    assert link in bench.closed
-
-
-def test_a_request_cut_short_is_refused_without_lingering() -> None:
-    bench = Bench()
-    link = bench.open()
-    bench.feed(BytesReceived(link, request_bytes()[:-5]))
-    bench.feed(PeerClosed(link, clean=True))
-    assert bench.answer(link).status == 400
-    assert bench.closed == {link: CloseHow.FLUSH}
-    assert [(record.outcome, record.target) for record in bench.journal] == [("refused", CHAT)]
-
-
-def test_a_body_beyond_the_limit_is_refused() -> None:
-    bench = Bench(limits=MockLimits(max_request_body_bytes=100))
-    link = bench.ask(body={"prompt": "x" * 200})
-    assert bench.answer(link).status == 413
-
-
-def test_a_head_request_is_refused_without_a_body() -> None:
-    bench = Bench(limits=MockLimits(max_request_body_bytes=100))
-    link = bench.open()
-    bench.feed(BytesReceived(link, b"HEAD / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"))
-    answer = bench.answer(link, method="HEAD")
-    assert (answer.status, answer.complete) == (400, True)
-
-
-def test_a_silent_peer_is_closed_after_the_head_deadline() -> None:
-    bench = Bench()
-    link = bench.open()
-    bench.run(9.9)
-    assert not bench.closed
-    bench.run(10.1)
-    assert link in bench.closed
-    assert not bench.sent[link]
-    assert not bench.journal
-
-
-def test_an_idle_link_is_closed_after_a_while() -> None:
-    bench = Bench()
-    link = bench.ask()
-    bench.run(60)
-    assert not bench.closed
-    bench.run(80)
-    assert bench.closed == {link: CloseHow.FLUSH}
-
-
-def test_a_peer_that_ends_between_requests_is_closed() -> None:
-    bench = Bench()
-    link = bench.ask()
-    bench.feed(PeerClosed(link, clean=True))
-    assert bench.closed == {link: CloseHow.FLUSH}
-    assert bench.outcomes() == ["done"]
-
-
-@pytest.mark.parametrize("clean", [True, False])
-def test_a_peer_that_leaves_during_an_answer_is_noticed(clean: bool) -> None:
-    bench = Bench()
-    link = bench.ask(body=STREAM, fault="stall_after=2")
-    bench.feed(PeerClosed(link, clean=clean))
-    assert bench.closed == {link: CloseHow.ABORT}
-    assert bench.outcomes() == ["disconnected"]
-
-
-def test_a_peer_that_breaks_while_asking() -> None:
-    bench = Bench()
-    link = bench.open()
-    bench.feed(BytesReceived(link, request_bytes()[:-5]))
-    bench.feed(PeerClosed(link, clean=False))
-    assert bench.closed == {link: CloseHow.ABORT}
-    assert bench.outcomes() == ["disconnected"]
-    bench.engine.finish()
-
-
-def test_the_last_pipelined_request_of_a_peer_that_left_is_not_answered_at_length() -> None:
-    bench = Bench()
-    link = bench.ask(body=STREAM, fault="chunk_delay=1", headers=[("x-aigw-mock-key", "a")])
-    bench.feed(BytesReceived(link, request_bytes(body=STREAM, fault="stall_after=1")))
-    bench.feed(PeerClosed(link, clean=True))
-    assert bench.outcomes() == ["disconnected"]
-    assert link in bench.closed
-
-
-def test_an_answer_to_a_peer_that_left_before_gets_one_turn() -> None:
-    bench = Bench(limits=MockLimits(turn_bytes=1))
-    link = bench.open()
-    bench.feed(BytesReceived(link, request_bytes() * 2))
-    while not bench.journal:
-        bench.run(turns=1)
-    bench.feed(PeerClosed(link, clean=True))
+    answer = bench.ask(body=STREAM, fault="first_byte_delay=1")
+    session = Client(bench)
     bench.run()
-    assert bench.outcomes() == ["done", "disconnected"]
-    assert bench.closed == {link: CloseHow.ABORT}
-
-
-def test_a_peer_that_pipelines_without_end_is_not_read() -> None:
-    bench = Bench()
-    link = bench.ask(body=STREAM, fault="chunk_delay=1")
-    for _ in range(4):
-        bench.feed(BytesReceived(link, b"\r\n" * 32 * 1024))
-    assert not bench.reading
-    bench.feed(BytesReceived(link, request_bytes()))
-    assert bench.reading == {link: False}
-    bench.run(8)
-    assert bench.reading == {link: True}
-    assert bench.outcomes() == ["done", "done"]
-
-
-def test_a_peer_that_takes_nothing_is_given_up() -> None:
-    bench = Bench(window=0)
-    link = bench.ask(fault="endless_json")
-    bench.run(50)
-    bench.take(link, 1)
-    bench.run(109)
-    assert not bench.closed
-    bench.run(111)
-    assert bench.closed == {link: CloseHow.ABORT}
-    assert bench.outcomes() == ["stuck"]
-
-
-@pytest.mark.parametrize(
-    ("fault", "outcome", "closed"),
-    [
-        ("cut_after=2", "cut", CloseHow.FLUSH),
-        ("cut_before", "cut", CloseHow.FLUSH),
-        ("reset,cut_after=2", "cut", CloseHow.ABORT),
-        ("stall_after=1", None, None),
-        ("early_close_idle=3", "done", CloseHow.FLUSH),
-        ("close", "done", CloseHow.FLUSH),
-        ("huge=400000", "done", None),
-        ("bad_chunking", "cut", CloseHow.FLUSH),
-        ("first_byte_delay=2", "done", None),
-    ],
-)
-@pytest.mark.parametrize("window", [None, 100])
-def test_how_a_link_ends(fault: str, outcome: str | None, closed: CloseHow | None, window: int | None) -> None:
-    bench = Bench(window=window)
-    link = bench.ask(body=STREAM, fault=fault)
-    bench.run(1)
-    if window is not None and link not in bench.closed:
-        bench.take(link, 10_000_000)  # the client reads on, after it has not for a while
-    bench.run(50)
-    assert bench.outcomes() == ([] if outcome is None else [outcome])
-    assert bench.closed.get(link) is closed
-
-
-@pytest.mark.parametrize("clean", [True, False])
-def test_a_client_that_leaves_a_stalled_stream(clean: bool) -> None:
-    bench = Bench()
-    link = bench.ask(body=STREAM, fault="stall_after=1")
-    bench.run(1)
-    bench.feed(PeerClosed(link, clean))
-    bench.run(60)
-    assert bench.outcomes() == ["disconnected"]
-    assert link in bench.closed
-
-
-def test_an_idle_link_ends_with_the_engine() -> None:
-    bench = Bench()
-    link = bench.ask()
     bench.feed(ShutdownRequested(5.0))
-    assert link in bench.closed
+    bench.run()
+    assert session.close == (1001, "the mock provider is shutting down")
+    session.send_close(1001)
+    bench.run(3)
+    assert bench.closed == {session.link: CloseHow.FLUSH, answer: CloseHow.FLUSH}
+    assert bench.drained
 
 
-def test_what_is_under_way_ends_with_the_grace() -> None:
+def test_a_lingering_link_is_closed_when_its_time_is_over_or_its_peer_leaves() -> None:
     bench = Bench()
-    link = bench.ask(body=STREAM, fault="first_byte_delay=2,stall_after=1")
-    bench.feed(ShutdownRequested(5.0))
-    bench.run(4)
-    assert bench.answer(link).headers[b"connection"] == b"close"
-    bench.run(6)
+    patient, leaving = Client(bench), Client(bench)
+    bench.run()
+    for client in (patient, leaving):
+        client.feed(b"\x00\x00")  # a frame without a mask
+        assert client.close == (1002, "frame is not masked")
+    assert bench.ended == {patient.link, leaving.link}
+    bench.feed(PeerClosed(leaving.link, clean=True))
+    assert bench.closed == {leaving.link: CloseHow.ABORT}
+    bench.run(1.9)
+    assert patient.link not in bench.closed
+    bench.run(2.1)
+    assert bench.closed[patient.link] is CloseHow.FLUSH
+    assert bench.outcomes() == ["violation", "violation"]
+
+
+def test_a_link_ends_at_once_when_there_is_no_grace() -> None:
+    bench = Bench()
+    client = Client(bench)
+    bench.run()
+    bench.feed(ShutdownRequested(0.0))
+    assert bench.closed == {client.link: CloseHow.ABORT}
     assert bench.outcomes() == ["shutdown"]
-    assert bench.closed[link] is CloseHow.ABORT
 
 
-def test_a_status_that_has_no_name() -> None:
+def test_a_bug_ends_a_session_with_a_close_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*_: object) -> None:
+        raise ZeroDivisionError
+
     bench = Bench()
-    assert bench.answer(bench.ask(fault="status=299")).status == 299
+    client, other = Client(bench), Client(bench)
+    bench.run()
+    monkeypatch.setattr(RealtimeTalk, "hear", explode)
+    client.send({"type": "response.create"})
+    assert client.close == (1011, "the mock provider failed; its log says why")
+    assert bench.closed == {client.link: CloseHow.FLUSH}
+    assert bench.outcomes() == ["failed"]
+    assert isinstance(bench.logs[0].exception, ZeroDivisionError)
+    monkeypatch.undo()
+    other.send({"type": "response.create"})
+    assert other.kinds[-1] == "response.done"
 
 
-def test_an_answer_torn_at_every_byte_is_whole_in_the_end() -> None:
-    bench = Bench()
-    link = bench.ask(body=STREAM, fault="torn")
-    bench.run(1)
-    assert {len(chunk) for chunk in bench.sent[link]} == {1}
-    assert bench.answer(link).text() == TEXT
+def test_the_first_end_counts() -> None:
+    def begin(request: Request, body: bytes, now: float) -> Course:
+        raise NotImplementedError
+
+    link = MockLink(LinkId(0), "peer", now=0.0, http=HttpLimits(), limits=MockLimits(), begin=begin)
+    link.shut_down(1.0)
+    link.peer_closed(1.0, clean=False)
+    link.fail(1.0)
+    assert link.advance(1.0, 1000) == 0
+    assert link.take_effects() == [CloseLink(LinkId(0), CloseHow.ABORT)]
