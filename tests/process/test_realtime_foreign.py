@@ -40,18 +40,24 @@ def servers() -> Iterator[Providers]:
         yield state
 
 
-@pytest.fixture(scope="module")
-def gateway(servers: Providers) -> Iterator[Process]:
+@pytest.fixture(scope="module", params=["plain", "compressed"])
+def gateway(request: pytest.FixtureRequest, servers: Providers) -> Iterator[Process]:
+    """A gateway that compresses nothing, and one that compresses wherever the other side agrees."""
+    compressed = str(request.param == "compressed").lower()
     custom = "".join(
         f"""
         [custom_provider.{name}]
         base_url = "http://127.0.0.1:{port}"
         realtime_url = "ws://127.0.0.1:{port}/live"
         allow_private_address = true
+        permessage_deflate = {compressed}
         """
         for name, port in servers.ports.items()
     )
     configuration = f"""
+        [server]
+        permessage_deflate = {compressed}
+
         [[gateway]]
         id = "default"
         tokens = ["{TOKEN}"]
@@ -212,7 +218,7 @@ class Aiohttp:
     async def connect(cls, url: str) -> AsyncGenerator[Aiohttp]:
         async with (
             aiohttp.ClientSession() as session,
-            session.ws_connect(url, protocols=SUBPROTOCOLS, headers=HEADERS, max_msg_size=0) as connection,
+            session.ws_connect(url, protocols=SUBPROTOCOLS, headers=HEADERS, max_msg_size=0, compress=15) as connection,
         ):
             yield cls(connection)
 
@@ -287,6 +293,12 @@ def test_a_conversation(url: str, servers: Providers, client: str) -> None:
 def test_what_ends_a_session(url: str, servers: Providers, client: str) -> None:
     connect, run = CLIENTS[client]
     run(functools.partial(be_closed, connect, url))
+
+
+def test_compression_is_the_gateways_matter(url: str, request: pytest.FixtureRequest) -> None:
+    with websockets.sync.client.connect(f"{url}?model=m", additional_headers=HEADERS) as connection:
+        assert bool(connection.protocol.extensions) == ("compressed" in request.node.name)
+        assert connection.recv(timeout=PATIENCE_SECONDS) == "created"
 
 
 def test_a_refusal_in_websockets(url: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 60
 BODY = '{"error": {"message": "Incorrect API key provided: é", "code": "invalid_api_key"}}'
-LARGE = 8 << 20
+LARGE = 2 << 20
 
 # Every provider greets, sends each message back, and does what a text says that begins with a slash:
 #   /close CODE REASON   closes with them         /drop   hangs up without a Close

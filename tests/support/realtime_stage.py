@@ -42,12 +42,13 @@ TOKEN = "sesame-token"  # of gateway `closed`
 SMALL = 128 * 1024  # buffers of the sockets of a test: what it does not read must not vanish in the kernel
 HURRY: dict[str, float] = {
     "realtime_open_timeout_seconds": 0.5,
+    "linger_timeout_seconds": 0.5,
     "stuck_timeout_seconds": 1.0,
 }
 HURRY_WEBSOCKET: dict[str, float] = {
-    "ping_interval_seconds": 0.3,
+    "ping_interval_seconds": 0.15,
     "pong_timeout_seconds": 2.0,
-    "close_timeout_seconds": 1.0,
+    "close_timeout_seconds": 0.8,
 }
 """Limits for tests that wait until they are reached; the others have the defaults."""
 
@@ -57,6 +58,10 @@ class Stage(abc.ABC):
 
     is_relay = False
     """A gateway stands between client and provider."""
+    flood_bytes = 200 << 20
+    """What is much."""
+    sessions = 1000
+    """How many are many."""
 
     def client(
         self,
@@ -114,6 +119,10 @@ class Stage(abc.ABC):
         """Let things happen until nothing happens any more."""
 
     @abc.abstractmethod
+    def all_released(self) -> None:
+        """Wait until the gateway holds no connection any more, though the test has let go of none."""
+
+    @abc.abstractmethod
     def finish(self) -> None:
         """End the test: all that the test has left open is closed, and then nothing may be open anywhere."""
 
@@ -164,11 +173,14 @@ class SocketStage(Stage):
             quiet = 0 if happened or now != used else quiet + 1
             used = now
 
-    def finish(self) -> None:
-        self.loop.close_all()
+    def all_released(self) -> None:
         gateway = self.gateway
         if gateway is not None:
             self.loop.run(lambda: not self.loop.step(0.01) and gateway.open_sockets() <= self._before)
+
+    def finish(self) -> None:
+        self.loop.close_all()
+        self.all_released()
         assert not self.loop.accepted, "a connection that nobody expected"
 
     def clear(self) -> None:
@@ -187,7 +199,10 @@ class SocketStage(Stage):
 
 
 class MemoryStage(Stage):
-    """The memory world, with a gateway engine between the ends or none."""
+    """The memory world, with a gateway engine between the ends or none. Every run is the same: less is as good."""
+
+    flood_bytes = 32 << 20
+    sessions = 200
 
     def __init__(self, *, relay: bool, hurried: bool = False, faults: Faults | None = None) -> None:
         """Play in a world of its own."""
@@ -213,6 +228,10 @@ class MemoryStage(Stage):
 
     def settle(self) -> None:
         self.world.advance(5.0)
+
+    def all_released(self) -> None:
+        if self.is_relay:
+            self.world.run(until=lambda: not self.checked.open_links)
 
     def finish(self) -> None:
         for peer in self._peers:

@@ -8,6 +8,7 @@ import pytest
 
 from support.realtime_frames import BINARY, CLOSE, FIN, PING, TEXT, Message, close_payload
 from support.realtime_side import leave
+from support.realtime_stage import HURRY_WEBSOCKET
 
 if TYPE_CHECKING:
     from support.realtime_side import Side
@@ -271,10 +272,13 @@ def test_a_peer_that_never_answers_a_close(hurried: Stage, closer: str) -> None:
     speaker, listener = open_as(hurried, closer)
     speaker.close(4007, b"bye")
     assert listener.got_close() == (4007, b"bye")
+    before = hurried.time
     assert speaker.got_close() == (4007, b"")
-    speaker.wire.end_sending()
-    speaker.ended()
+    if before is not None and hurried.time is not None:
+        assert hurried.time - before < 0.6 * HURRY_WEBSOCKET["close_timeout_seconds"], "it gave up waiting before that"
     listener.broke()
+    speaker.ended()
+    hurried.all_released()
 
 
 @CLOSERS
@@ -287,6 +291,7 @@ def test_a_peer_that_never_ends_its_stream(hurried: Stage, closer: str) -> None:
     assert speaker.got_close() == (1000, b"")
     speaker.ended()
     listener.ended()
+    hurried.all_released()
 
 
 @CLOSERS
@@ -295,6 +300,17 @@ def test_a_peer_that_answers_a_lost_connection_never(hurried: Stage, closer: str
     speaker.wire.reset()
     assert listener.got_close()[0] == 1011
     listener.broke()
+    hurried.all_released()
+
+
+@CLOSERS
+def test_a_peer_that_broke_a_rule_and_stays(hurried: Stage, closer: str) -> None:
+    speaker, listener = open_as(hurried, closer)
+    speaker.send(speaker.frame(FIN | 3))
+    assert speaker.got_close()[0] == 1002
+    assert listener.got_close()[0] == 1011
+    listener.broke()
+    hurried.all_released()
 
 
 SECRET = "sk-1234567890"

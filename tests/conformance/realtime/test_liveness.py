@@ -83,9 +83,9 @@ def test_a_dead_peer_is_noticed(hurried: Stage, who: str) -> None:
     peer.answers_pings = False
     assert other.got_close()[0] == 1011
     other.close(1011)
-    other.wire.end_sending()
-    peer.broke()
     other.ended()
+    peer.broke()
+    hurried.all_released()
 
 
 @PEERS

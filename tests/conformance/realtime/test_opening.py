@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from support.realtime_side import Head
     from support.realtime_stage import Stage
 
-SESSIONS = 1000
 AT_ONCE = 50
 
 
@@ -163,7 +162,7 @@ def test_what_the_provider_is_asked(relay: Stage) -> None:
 
 def test_first_frames_glued_to_the_handshakes(stage: Stage) -> None:
     """No first frame is lost in a thousand sessions, many of which open at once; and none stays open."""
-    for first in range(0, SESSIONS, AT_ONCE):
+    for first in range(0, stage.sessions, AT_ONCE):
         names = [f"m{number}" for number in range(first, first + AT_ONCE)]
         clients = {
             name: stage.client(
@@ -281,6 +280,13 @@ def expect_error(relay: Stage, client_status: int, *, slug: str = "openai", rest
 
 def test_a_provider_that_cannot_be_reached(relay: Stage) -> None:
     expect_error(relay, 502, slug=GONE, rest="/tts/websocket")
+
+
+def test_a_refusal_to_peers_that_do_not_hang_up(hurried: Stage) -> None:
+    client = hurried.client()
+    hurried.provider().send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+    assert client.get_body() == b"no"
+    hurried.all_released()
 
 
 @pytest.mark.parametrize("length", ["Content-Length: 500000000", "Transfer-Encoding: chunked", "X-Length: none"])
