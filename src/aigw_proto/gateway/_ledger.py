@@ -97,8 +97,8 @@ class Ledger:
         self._closes.setdefault(side, (code, reason))
 
     def close_sent(self, side: Side, code: int | None) -> None:
-        """Note what the gateway sent to a side."""
-        self._sent[side] = int(CloseCode.NO_STATUS_RECEIVED) if code is None else code
+        """Note what the gateway sent to a side; the first counts, since there is no second Close."""
+        self._sent.setdefault(side, int(CloseCode.NO_STATUS_RECEIVED) if code is None else code)
 
     def code_of(self, side: Side) -> int:
         """Return the code of a side's Close; 1005 when none has come."""

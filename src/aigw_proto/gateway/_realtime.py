@@ -427,5 +427,5 @@ def _state(leg: Leg) -> ConnectionState | None:
 
 
 def _takes(sink: Leg) -> bool:
-    """Whether more may be passed on to a side; one that is gone takes everything, to no purpose."""
-    return not sink.gauge.shut or sink.broken or sink.is_closed
+    """Whether more may be passed on to a side; one that is gone or told its last takes everything, to no purpose."""
+    return not sink.gauge.shut or sink.broken or sink.is_closed or _state(sink) not in _CAN_SEND

@@ -132,6 +132,39 @@ class TestBackPressure:
             play.expect(told(side, "close 4007"))
 
 
+    @SIDES
+    def test_a_slow_side_that_was_answered_holds_nothing_back(self, side: LinkId) -> None:
+        """Nothing can be passed on to it any more; so the other side is read, and its own Close is heard."""
+        other = OTHER[side]
+        with fill(small(), side) as play:
+            says(play, other, (0x88, close(4007)))
+            play.expect(told(side, "close 4007"))
+            says(play, side, (TEXT, b"too late")).expect()
+            play.wait(5.1)
+            ends = [flushed(CLIENT)] if other == CLIENT else []
+            play.expect(told(other, "close 4007"), SetReading(side, True), *ends, any_order=True)
+            says(play, side, (0x88, close(4007)))
+            if side == CLIENT:
+                play.expect(flushed(CLIENT))
+            play.ends(PROVIDER).expect(flushed(PROVIDER))
+            play.expect(session(client_close=4007, provider_close=4007))
+
+    @SIDES
+    def test_a_slow_side_that_broke_a_rule_holds_nothing_back(self, side: LinkId) -> None:
+        other = OTHER[side]
+        with fill(small(), side) as play:
+            says(play, other, (0x83, b""))
+            play.take(Log)
+            reason = f"the {NAME[other]}'s connection failed: opcode 0x3 is reserved"
+            play.expect(
+                told(side, f"close 1011 {reason}"),
+                told(other, "close 1002 opcode 0x3 is reserved"),
+                finished(other),
+                SetReading(side, True),
+                any_order=True,
+            )
+
+
 class TestStuck:
     @SIDES
     def test_a_side_that_takes_nothing_is_given_up(self, side: LinkId) -> None:

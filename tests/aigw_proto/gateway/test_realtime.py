@@ -291,6 +291,22 @@ class TestClosing:
             play.take(Log)
             play.expect(flushed(other), session(closed_by="gateway", error=f"{NAME[side]}: opcode 0x3 is reserved"))
 
+    @SIDES
+    def test_a_broken_rule_behind_our_close(self, side: Any) -> None:
+        """No second Close is sent, and the record names the first."""
+        other = OTHER[side]
+        with Relay().opened() as play:
+            says(play, other, (0x88, close(4007)))
+            play.expect(told(side, "close 4007"))
+            says(play, side, (0x83, b"bad"))
+            play.take(Log)
+            ends = [flushed(CLIENT)] if other == CLIENT else []
+            play.expect(told(other, "close 4007"), finished(side), *ends, any_order=True)
+            play.ends(side).expect(flushed(side))
+            if other == PROVIDER:
+                play.ends(PROVIDER).expect(flushed(PROVIDER))
+            play.expect(session(**{f"sent_to_{NAME[side]}": 4007, f"sent_to_{NAME[other]}": 4007}))
+
 
 class TestOpening:
     """Only what the session itself does; what is asked and answered has tests of its own."""
