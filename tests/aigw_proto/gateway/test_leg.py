@@ -131,7 +131,6 @@ class TestBackPressure:
             says(play, other, (0x88, close(4007)))
             play.expect(told(side, "close 4007"))
 
-
     @SIDES
     def test_a_slow_side_that_was_answered_holds_nothing_back(self, side: LinkId) -> None:
         """Nothing can be passed on to it any more; so the other side is read, and its own Close is heard."""
