@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import random
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from aigw_proto.testing import Checked
 from aigw_proto.ws import DeflatePolicy
 from aigw_transports.memory import Faults, Host, Peer, World
 from support.process import Process, serving
-from support.realtime_loop import Loop, Socket
+from support.realtime_loop import PATIENCE_SECONDS, Loop, Socket
 from support.realtime_side import Side, Wire, request, response
 
 PROVIDERS = {
@@ -167,16 +168,17 @@ class SocketStage(Stage):
 
     def settle(self) -> None:
         used, quiet = -1, 0
-        while quiet < 6:
+        while quiet < 4:
             happened = self.loop.step(0.05)
             now = self.gateway.ticks() if self.gateway is not None else 0
             quiet = 0 if happened or now != used else quiet + 1
             used = now
 
     def all_released(self) -> None:
-        gateway = self.gateway
-        if gateway is not None:
-            self.loop.run(lambda: not self.loop.step(0.01) and gateway.open_sockets() <= self._before)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.gateway is not None and self.gateway.open_sockets() > self._before:
+            assert time.monotonic() < deadline, "the gateway does not let go"
+            self.loop.step(0.005)
 
     def finish(self) -> None:
         self.loop.close_all()
