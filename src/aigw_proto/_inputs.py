@@ -85,7 +85,8 @@ class PeerClosed:
 class BytesSent:
     """The driver holds `unsent` bytes of this link that the kernel has not taken.
 
-    Fed right after a send that left a backlog, and whenever that backlog shrinks; never when there was none.
+    Fed right after a send that left a backlog, and whenever that backlog shrinks, also to nothing within another send;
+    never when there was none.
     """
 
     link: LinkId

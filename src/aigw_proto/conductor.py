@@ -99,7 +99,7 @@ class Ports(Protocol):
 class Conductor(Generic[InputT]):
     """Runs one engine on one driver's ports. Not thread-safe: one owner calls it."""
 
-    __slots__ = ("_armed", "_clock", "_ended", "_engine", "_next_link", "_ports", "_queue", "_running")
+    __slots__ = ("_armed", "_backlogged", "_clock", "_ended", "_engine", "_next_link", "_ports", "_queue", "_running")
 
     def __init__(self, engine: Engine[InputT | BytesSent], ports: Ports, clock: Callable[[], float]) -> None:
         """Join `engine` and `ports`; `clock` gives monotonic seconds."""
@@ -110,6 +110,7 @@ class Conductor(Generic[InputT]):
         self._running = False
         self._ended = False
         self._armed: float | None = None
+        self._backlogged: set[LinkId] = set()  # the last send left something behind
         self._next_link = 0
 
     @property
@@ -186,9 +187,8 @@ class Conductor(Generic[InputT]):
         match effect:  # most frequent first: each case is an isinstance check
             case SendBytes():
                 backlog = ports.send(effect.link, effect.chunks)
-                if backlog:
-                    # Ahead of inputs that wait: the engine must know the backlog before it produces more for this link.
-                    self._queue.appendleft(BytesSent(effect.link, backlog))
+                if backlog or effect.link in self._backlogged:
+                    self._report(effect.link, backlog)
             case SetReading():
                 ports.set_reading(effect.link, effect.enabled)
             case Deliver():
@@ -211,8 +211,20 @@ class Conductor(Generic[InputT]):
             case _:
                 assert_never(effect)
 
+    def _report(self, link: LinkId, backlog: int) -> None:
+        """Tell the engine what a send left behind; also that an earlier backlog went with it, which nobody else says.
+
+        Ahead of inputs that wait: the engine must know the backlog before it produces more for this link.
+        """
+        if backlog:
+            self._backlogged.add(link)
+        else:
+            self._backlogged.discard(link)
+        self._queue.appendleft(BytesSent(link, backlog))
+
     def _forget(self, link: LinkId) -> None:
         """Drop what is queued for a link that was just closed: a backlog report, an answer to its connect."""
+        self._backlogged.discard(link)
         queue = self._queue
         if queue:  # rare and short: nearly every turn starts with an empty queue
             kept = [event for event in queue if getattr(event, "link", None) != link]
