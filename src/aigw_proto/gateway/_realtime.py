@@ -375,8 +375,11 @@ class Realtime:
             leg.close(CloseHow.ABORT, now)
 
     def closed(self, now: float) -> None:
-        """Write the record when the second link is closed."""
-        if not (self._client.is_closed and self._provider.is_closed) or self._state is RealtimeState.ENDED:
+        """Write the record when the second link is closed; after the first, nothing is held back for it any more."""
+        if not (self._client.is_closed and self._provider.is_closed):
+            self.core.schedule(self)
+            return
+        if self._state is RealtimeState.ENDED:
             return
         self._closing()
         self._move(RealtimeTrigger.END)

@@ -186,6 +186,23 @@ class TestStuck:
             play.checked.finish()
 
     @SIDES
+    def test_a_side_that_has_closed_and_is_given_up_holds_nothing_back(self, side: LinkId) -> None:
+        """The answer to its Close stood behind what it did not take."""
+        other = OTHER[side]
+        play = Relay(realtime_high_water_bytes=HIGH, realtime_low_water_bytes=LOW, stuck_timeout_seconds=3.0).opened()
+        with fill(play, side):
+            says(play, other, (0x88, close(4007)))
+            play.expect(told(side, "close 4007"))
+            says(play, side, (0x88, close(4008))).expect()
+            play.wait(3.1)
+            play.take(Log)
+            ends = [flushed(CLIENT)] if side == CLIENT else [SetReading(side, True)]
+            play.expect(cut(other), *ends, any_order=True)
+            if side == PROVIDER:
+                play.ends(PROVIDER).expect(flushed(PROVIDER))
+            play.expect(session(**{f"{NAME[side]}_close": 4008, f"{NAME[other]}_close": 4007}))
+
+    @SIDES
     def test_a_broken_side_holds_nothing_back(self, side: LinkId) -> None:
         """What the other side still says goes nowhere, and its end is not waited for."""
         other = OTHER[side]
