@@ -138,7 +138,7 @@ class RealtimeOpening:
         )
         if rest := self._http.unconsumed():
             client.receive_data(rest, now)
-        opening.next_event()  # SWITCHED: only then the bytes behind the head can be taken
+        opening.next_event()  # SWITCHED, from where on there is a connection to take
         provider = opening.connection(
             now=now, limits=core.config.websocket, entropy=core.entropy, delivery=Delivery.RELAY
         )
