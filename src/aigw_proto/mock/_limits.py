@@ -34,3 +34,5 @@ class MockLimits:
     """One message on a WebSocket: twice what the largest appends of audio are; an echo has no bound."""
     max_waiting_answers: int = 64
     """Messages of a WebSocket client whose answers are still to be said; beyond it the client is not heard."""
+    ping_interval_seconds: float | None = 30.0
+    """Silence on a WebSocket after which its client is pinged: as the gateway does it."""

@@ -68,7 +68,7 @@ class Response:
         self.response_id = response_id
         self.item_id = f"item_{response_id}"
         self.over = False
-        """Whether its last event was made."""
+        """Whether its last event was made, or it was cancelled."""
         self._cancelled: str | None = None
         self._asked = asked
         self._event = event
@@ -81,6 +81,7 @@ class Response:
     def cancel(self, reason: str) -> None:
         """End the response with its next event; `reason` is the API's word for why."""
         self._cancelled = reason
+        self.over = True
 
     def events(self, previous_item_id: str | None) -> Iterator[Say]:
         """Return the events from `response.created` to `response.done`."""

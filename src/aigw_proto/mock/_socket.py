@@ -73,7 +73,10 @@ class Socket:
         fault = self._fault = switch.fault
         self.glued = fault.glued
         """Whether what is said first goes out with the 101."""
-        limits = WebSocketLimits(max_message_bytes=wire.limits.max_message_bytes)
+        limits = WebSocketLimits(
+            max_message_bytes=wire.limits.max_message_bytes,
+            ping_interval_seconds=wire.limits.ping_interval_seconds,
+        )
         if fault.hold_close:
             limits = dataclasses.replace(limits, close_timeout_seconds=_FOR_EVER)
         self._wire = wire

@@ -61,38 +61,6 @@ def test_others_do_not(ask: Callable[..., Reply], body_of: Callable[[Reply], byt
     assert b"OPENROUTER" not in body_of(ask("/openai/v1/chat/completions", PROMPT | {"stream": True}))
 
 
-@pytest.mark.parametrize(
-    "asked", ["alpha beta", [{"role": "user", "content": [{"type": "input_text", "text": "alpha beta"}]}]]
-)
-def test_responses_document(asked: object, ask: Callable[..., Reply], body_of: Callable[[Reply], bytes]) -> None:
-    body = json.loads(body_of(ask("/v1/responses", {"input": asked})))
-    assert (body["id"], body["object"], body["status"]) == ("resp_mock_7", "response", "completed")
-    assert body["output"][0]["content"] == [{"type": "output_text", "text": TEXT, "annotations": []}]
-    assert body["usage"]["total_tokens"] == 6
-    assert body["model"] == "mock-model"
-
-
-def test_responses_stream(ask: Callable[..., Reply], events_of: Events) -> None:
-    events = events_of(ask("/v1/responses", {"input": "alpha beta", "stream": True}))
-    assert [name for name, _ in events] == [
-        "response.created",
-        "response.in_progress",
-        "response.output_item.added",
-        "response.content_part.added",
-        *["response.output_text.delta"] * 4,
-        "response.output_text.done",
-        "response.content_part.done",
-        "response.output_item.done",
-        "response.completed",
-    ]
-    assert all(data["type"] == name for name, data in events)
-    assert [data["sequence_number"] for _, data in events] == list(range(12))
-    assert "".join(data["delta"] for _, data in events[4:8]) == TEXT
-    assert events[0][1]["response"]["usage"] is None
-    assert events[-1][1]["response"]["usage"]["output_tokens"] == 4
-    assert events[-1][1]["response"]["output"][0]["content"][0]["text"] == TEXT
-
-
 def test_embeddings(ask: Callable[..., Reply], body_of: Callable[[Reply], bytes]) -> None:
     many = json.loads(body_of(ask("/v1/embeddings", {"input": ["a b", "c"]})))
     assert [entry["index"] for entry in many["data"]] == [0, 1]

@@ -94,3 +94,15 @@ def test_headers_are_found_in_any_case(make_request: Callable[..., MockRequest])
     request = make_request("/", headers=((b"X-One", b"1"), (b"x-one", b"2")))
     assert request.header(b"x-one") == b"1"
     assert request.header(b"x-two") is None
+
+
+@pytest.mark.parametrize(("depth", "fine"), [(1, True), (99, True), (101, False), (900, False), (100_000, False)])
+def test_json_that_nests_too_deep_is_none(depth: int, fine: bool) -> None:
+    for opening, closing in (("[", "]"), ('{"a":', "}")):
+        text = '{"a":' + opening * (depth - 1) + "1" + closing * (depth - 1) + "}"
+        assert (decode_object(text) is not None) is fine
+        assert (decode_object(text.encode()) is not None) is fine
+
+
+def test_json_of_many_brackets_is_not_deep() -> None:
+    assert decode_object(b'{"a":[' + b"[{}]," * 1000 + b'"x"]}') is not None

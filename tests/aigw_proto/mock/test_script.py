@@ -8,9 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from aigw_proto._effects import CloseHow
+from aigw_proto.http import Response
 from aigw_proto.mock import MockFault, parse_fault
 from aigw_proto.mock._replies import Document, EventStream, Reply, text_document
-from aigw_proto.mock._script import Finish, HangUp, SendHead, SendPiece, SendRaw, Step, Wait, script
+from aigw_proto.mock._script import Finish, HangUp, SendHead, SendPiece, SendRaw, Step, Switch, Wait, script
+from aigw_proto.mock._talk import Echo
 
 TEXT = text_document(lambda text: {"text": text, "end": 1}, "abc")
 LINES = EventStream(
@@ -18,7 +20,7 @@ LINES = EventStream(
 )
 
 
-def steps(reply: Reply, spec: str = "close", *, method: bytes = b"POST", limit: int = 1000) -> list[Step]:
+def steps(reply: Reply | Switch, spec: str = "close", *, method: bytes = b"POST", limit: int = 1000) -> list[Step]:
     fault = parse_fault(spec)
     assert isinstance(fault, MockFault)
     return list(itertools.islice(script(reply, fault, method=method), limit))
@@ -199,3 +201,28 @@ def test_every_dialect_survives_every_fault(ask: Callable[..., Reply]) -> None:
     for path, spec, stream in itertools.product(paths, specs, (False, True)):
         found = steps(ask(path, {"stream": stream, "prompt": "a b"}), spec, limit=50)
         assert len(found) > 1, (path, spec)
+
+
+SWITCH = Switch(Response(101, []), None, Echo(()), MockFault())
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("torn", ["Switch"]),
+        ("first_byte_delay=1", ["Wait", "Switch"]),
+        ("cut_before", ["HangUp"]),
+        ("bad_status_line", ["SendRaw", "HangUp"]),
+        ("bad_chunking,gzip", ["Switch"]),
+        ("huge=1000", ["Switch"]),
+        ("endless_json", ["Switch"]),
+    ],
+)
+def test_a_switch_has_no_body_to_spoil(spec: str, expected: list[str]) -> None:
+    assert kinds(steps(SWITCH, spec)) == expected
+
+
+def test_a_switch_with_a_header_without_end() -> None:
+    found = steps(SWITCH, "endless_header", limit=3)
+    assert isinstance(found[0], SendRaw)
+    assert found[0].data == b"HTTP/1.1 101 Mock\r\nx-endless: "

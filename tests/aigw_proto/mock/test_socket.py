@@ -322,6 +322,13 @@ def test_a_silent_peer_is_pinged_and_then_given_up() -> None:
     assert client.bench.outcomes() == ["disconnected"]
 
 
+def test_nobody_is_pinged_who_need_not_be() -> None:
+    client = connect(bench=Bench(limits=MockLimits(ping_interval_seconds=None)))
+    client.bench.run(1000)
+    assert client.kinds == ["session.created"]
+    assert not client.bench.closed
+
+
 def test_a_peer_that_ends_without_a_close() -> None:
     client = connect()
     client.bench.feed(BytesReceived(client.link, frame(0x81, json.dumps(CREATE).encode())))
@@ -346,7 +353,7 @@ def test_a_drain_closes_when_all_is_said() -> None:
     client.send(CREATE)
     client.bench.feed(ShutdownRequested(30.0))
     client.bench.run(5)
-    assert client.close is None
+    assert 0x88 not in [head for head, _ in client.frames]
     client.bench.run(20)
     assert client.kinds[-1] == "response.done"
     assert client.close == (1001, "the mock provider is shutting down")

@@ -25,15 +25,12 @@ def wire() -> Wire:
 
 
 def test_input_is_taken_in_order(wire: Wire) -> None:
-    assert not wire.waiting
-    assert wire.take() == b""
+    assert (wire.waiting, wire.take()) == (False, b"")
     wire.receive(b"abc")
     wire.receive(b"de")
-    assert wire.waiting
-    assert wire.take(2) == b"ab"
+    assert (wire.waiting, wire.take(2)) == (True, b"ab")
     assert wire.take(5) == b"c"
-    assert wire.take() == b"de"
-    assert not wire.waiting
+    assert (wire.take(), wire.waiting) == (b"de", False)
 
 
 def test_what_is_put_back_comes_first(wire: Wire) -> None:
@@ -58,11 +55,9 @@ def test_a_link_is_read_again_when_all_was_taken(wire: Wire) -> None:
 
 def test_output_goes_out_once(wire: Wire) -> None:
     assert wire.send((b"ab", b"", b"c")) == 3
-    assert wire.unflushed
-    assert wire.room == 97
+    assert (wire.unflushed, wire.room) == (True, 97)
     assert wire.take_effects() == [SendBytes(LINK, [b"ab", b"c"])]
-    assert not wire.unflushed
-    assert wire.room == 100
+    assert (wire.unflushed, wire.room) == (False, 100)
     assert wire.take_effects() == []
 
 
@@ -80,16 +75,13 @@ def test_above_high_water_it_is_blocked_until_low_water(wire: Wire) -> None:
     wire.sent(99, 0.0)
     assert (wire.blocked, wire.unsent, wire.room) == (False, 99, 1)
     wire.sent(100, 1.0)
-    assert wire.blocked
-    assert wire.next_timeout() == 6.0
+    assert (wire.blocked, wire.next_timeout()) == (True, 6.0)
     wire.sent(100, 2.0)
     assert wire.next_timeout() == 6.0
     wire.sent(21, 3.0)
-    assert wire.blocked
-    assert wire.next_timeout() == 8.0
+    assert (wire.blocked, wire.next_timeout()) == (True, 8.0)
     wire.sent(20, 4.0)
-    assert not wire.blocked
-    assert wire.next_timeout() is None
+    assert (wire.blocked, wire.next_timeout()) == (False, None)
 
 
 def test_a_peer_that_takes_nothing_is_stuck(wire: Wire) -> None:
