@@ -58,6 +58,9 @@ def server_context(certificate: str, key: str) -> ssl.SSLContext | BadTlsFile:
     # whether it is whole, be it a request or a WebSocket message.
     context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
+    # Tickets for resumption would arrive while the client sends its request. Clients that read in one thread and write
+    # in another, as Python's do before 3.13, may then wait for ever; WebSockets are not opened often enough to resume.
+    context.num_tickets = 0
     try:
         context.load_cert_chain(certificate, key, password=_refuse_password)
     except _PasswordWantedError:

@@ -217,6 +217,7 @@ def test_a_certificate_and_its_key(tmp_path: Path, key_type: trustme.KeyType) ->
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert context.options & ssl.OP_NO_RENEGOTIATION
     assert context.options & ssl.OP_IGNORE_UNEXPECTED_EOF
+    assert context.num_tickets == 0
 
 
 def test_one_file_may_hold_both(tmp_path: Path) -> None:
