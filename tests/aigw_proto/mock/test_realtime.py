@@ -44,7 +44,7 @@ PATHS = {
 
 def talk_of(client: Client) -> str:
     engine: Any = client.bench.engine.engine
-    talk = type(engine._links[client.link]._phase._talk)
+    talk: Any = engine._links[client.link]._phase._talk.__class__
     return f"{talk.__module__}.{talk.__name__}"
 
 
