@@ -35,20 +35,20 @@ Where a WebSocket is opened, the faults of a status, of the time and the bytes b
 mean the same. `chunks`, `chunk_delay`, `malformed`, `stall_after` and `cut_after` go on to mean the provider's messages
 in place of events, counted from the 101, and these are added:
 
-========================  ======================================================================================
-`close=CODE`              the provider closes with this code, legal or not; `close=none`: without a status
-`close_after=N`           it does so after N of its messages; 0, or not given, is right behind the 101
-`close_reason=TEXT`       and gives this reason
-`hold_close`              a Close is never answered, and the link stays open until the client ends it
-`no_pong`                 a ping is never answered
-`late_pong=S`             a ping is answered S seconds late
-`glued`                   what the provider says unasked is in the same bytes as the 101
-`giant_frame=BYTES`       its first message is one frame of at least this size (white space behind the JSON)
-`endless_fragments`, `=B` its first message goes on in fragments of B bytes (16 when not given; 0: empty) for ever
-`bad_frame=N`             a frame with a reserved opcode after N messages
-`bad_accept`              the 101 has the wrong `Sec-WebSocket-Accept`
-`subprotocol=NAME`        the 101 selects this subprotocol, offered or not
-========================  ======================================================================================
+==========================  ======================================================================================
+`close=CODE`                the provider closes with this code, legal or not; `close=none`: without a status
+`close_after=N`             it does so after N of its messages; 0, or not given, is right behind the 101
+`close_reason=TEXT`         and gives this reason
+`hold_close`                a Close is never answered, and the link stays open until the client ends it
+`no_pong`                   a ping is never answered
+`late_pong=S`               a ping is answered S seconds late
+`glued`                     what the provider says unasked is in the same bytes as the 101
+`giant_frame=BYTES`         its first message is one frame of at least this size (white space behind the JSON)
+`endless_fragments`, `=B`   its first message goes on in fragments of B bytes (16 when not given; 0: empty) for ever
+`bad_frame=N`               a frame with a reserved opcode after N messages
+`bad_accept`                the 101 has the wrong `Sec-WebSocket-Accept`
+`subprotocol=NAME`          the 101 selects this subprotocol, offered or not
+==========================  ======================================================================================
 """
 
 from __future__ import annotations
