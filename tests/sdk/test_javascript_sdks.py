@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).with_name("node")
 NODE = shutil.which("node")
+MAJOR = int(subprocess.check_output([NODE, "--version"]).removeprefix(b"v").partition(b".")[0]) if NODE else 0
 TOKEN_ITEM = f"cf-aig-authorization.{TOKEN}"
 
 pytestmark = [
-    pytest.mark.skipif(NODE is None, reason="no Node is installed"),
+    pytest.mark.skipif(MAJOR < 20, reason="no Node 20 is installed, or newer"),
     pytest.mark.skipif(not (FOLDER / "node_modules").is_dir(), reason="the packages for Node are not installed"),
 ]
 
@@ -33,8 +34,7 @@ def node(name: str, base_url: str, key: str, token: str, *, refused: bool = Fals
     """Run one session of sessions.mjs; return what it saw. Node has its own list of authorities to trust."""
     assert NODE is not None
     environment = {**os.environ, "NODE_EXTRA_CA_CERTS": os.environ["SSL_CERT_FILE"]}
-    # What Node 22 has, Node 20 has on demand; others do not know the flag.
-    flags = ["--experimental-websocket"] if b"v20." in subprocess.check_output([NODE, "--version"]) else []
+    flags = ["--experimental-websocket"] if MAJOR < 22 else []
     command = [NODE, "--no-warnings", *flags, str(FOLDER / "sessions.mjs"), name, base_url, key, token]
     ended = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
     assert ended.returncode == 0, ended.stderr.decode("utf-8", "replace")
