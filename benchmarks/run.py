@@ -1,0 +1,42 @@
+"""Run benchmarks: python benchmarks/run.py [NAME ...] [--rounds N] [--seconds S] [--also NAME=FOLDER]
+
+All results are medians of short rounds in which every contender had its turn, so that a busy machine slows all alike.
+Figures in brackets are in proportion to the contender that the benchmark is held against.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+
+import codec_results
+import echo
+import processes
+import relay
+from rounds import RESULTS, Options
+
+BENCHES = {"codec": codec_results.run, "echo": echo.run, "relay": relay.run}
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHES], help="default: all")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.4, help="of each contender in each round")
+    parser.add_argument(
+        "--also", action="append", default=[], help="another build: a name, and the folder of its source"
+    )
+    parser.add_argument("--results", type=pathlib.Path, default=RESULTS)
+    arguments = parser.parse_args()
+    also = dict(item.split("=", 1) for item in arguments.also)
+    options = Options(arguments.rounds, arguments.seconds, also)
+    processes.build()
+    for name in arguments.names or BENCHES:
+        result = BENCHES[name](options)
+        result.write(arguments.results)
+        result.show()
+
+
+if __name__ == "__main__":
+    main()
