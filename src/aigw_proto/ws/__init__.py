@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ._close import is_sendable_code
-from ._codec import IMPLEMENTATION, apply_mask
 from ._connection import WSConnection
 from ._deflate import DeflateParameters
 from ._events import (
@@ -30,6 +29,7 @@ from ._handshake import (
     upgrade_request,
     wants_upgrade,
 )
+from ._mask import IMPLEMENTATION, apply_mask
 from ._negotiation import DeflatePolicy
 from ._opening import Opening, OpeningEvent
 from ._oracle import OracleConnection

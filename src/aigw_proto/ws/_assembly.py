@@ -26,6 +26,10 @@ __all__ = ["Assembly", "DataEvent", "decode_text"]
 
 DataEvent: TypeAlias = TextMessage | BinaryMessage | MessagePiece
 
+_TEXT = Opcode.TEXT
+_BINARY = Opcode.BINARY
+_UNLIMITED = (1 << 63) - 1
+
 
 def decode_text(data: bytes) -> str:
     """Decode a complete text. Raises Violation (1007) when it is not UTF-8."""
@@ -63,11 +67,11 @@ class Assembly:
         """Deliver in the form of `delivery`; `inflater` is for permessage-deflate, when that was agreed."""
         self._assembles = delivery is Delivery.MESSAGES
         self._relays = delivery is Delivery.RELAY
-        self._max_message_bytes = limits.max_message_bytes
-        self._piece_bytes = limits.piece_bytes
+        self._max_message_bytes = min(limits.max_message_bytes, _UNLIMITED)
+        self._piece_bytes = min(limits.piece_bytes, _UNLIMITED)
         self._inflater = inflater
         # The message under way.
-        self._opcode = Opcode.BINARY
+        self._opcode = _BINARY
         self._checks_text = False
         self._compressed = False
         self._fresh = False  # no event of it was delivered yet
@@ -77,11 +81,11 @@ class Assembly:
         self._message_bytes = 0
         self._owes_event = False  # a relay gets one for every piece, also when it is or inflates to nothing
 
-    def add(self, head: int, data: bytes, *, first: bool, last: bool) -> DataEvent | None:
+    def add(self, head: int, data: bytes, first: bool, last: bool) -> DataEvent | None:
         """Take a piece; `head` is the first octet of its frame. Raises Violation (1007, 1009)."""
         if first:
-            text = head & 0x0F == Opcode.TEXT
-            self._opcode = Opcode.TEXT if text else Opcode.BINARY
+            text = head & 0x0F == 1
+            self._opcode = _TEXT if text else _BINARY
             self._checks_text = text and not self._relays
             self._compressed = head & 0x40 != 0
             self._fresh = True
@@ -91,7 +95,7 @@ class Assembly:
             self._last = last
             self._inflater.feed(data, finished=last)
             return self.more()
-        return self._take(data, last=last)
+        return self._take(data, last)
 
     def more(self) -> DataEvent | None:
         """Return the next event out of what was added; None when it takes another piece. Raises Violation."""
@@ -102,9 +106,9 @@ class Assembly:
             limit = self._piece_bytes
             if self._assembles:
                 # One octet beyond the limit is enough to know that there are too many.
-                limit = min(limit, self._max_message_bytes - self._message_bytes + 1)
+                limit = min(limit - 1, self._max_message_bytes - self._message_bytes) + 1
             data = inflater.read(limit)
-            event = self._take(data, last=self._last and not inflater.busy)
+            event = self._take(data, self._last and not inflater.busy)
             if event is not None:
                 return event
         return None
@@ -113,11 +117,11 @@ class Assembly:
         """Let go of a message that will never be complete."""
         self._collected = None
 
-    def _take(self, data: bytes, *, last: bool) -> DataEvent | None:
+    def _take(self, data: bytes, last: bool) -> DataEvent | None:
         if self._assembles:
-            return self._collect(data, last=last)
+            return self._collect(data, last)
         if self._checks_text:
-            self._check_text(data, last=last)
+            self._check_text(data, last)
         if not data and not last and not self._owes_event:
             return None
         self._owes_event = False
@@ -125,7 +129,7 @@ class Assembly:
         self._fresh = False
         return MessagePiece(self._opcode, data, started, last)
 
-    def _collect(self, data: bytes, *, last: bool) -> TextMessage | BinaryMessage | None:
+    def _collect(self, data: bytes, last: bool) -> TextMessage | BinaryMessage | None:
         self._message_bytes += len(data)
         if self._message_bytes > self._max_message_bytes:
             reason = f"message is larger than {self._max_message_bytes} bytes"
@@ -133,7 +137,7 @@ class Assembly:
         collected = self._collected
         if not last:
             if self._checks_text:
-                self._check_text(data, last=False)
+                self._check_text(data, False)
             if collected is None:
                 collected = self._collected = BytesIO()
             collected.write(data)
@@ -147,7 +151,7 @@ class Assembly:
             return TextMessage(decode_text(data))
         return BinaryMessage(data)
 
-    def _check_text(self, data: bytes, *, last: bool) -> None:
+    def _check_text(self, data: bytes, last: bool) -> None:
         if self._cut:
             data = self._cut + data
         try:

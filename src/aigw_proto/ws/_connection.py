@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 
 __all__ = ["WSConnection"]
 
+_TEXT = Opcode.TEXT
+_BINARY = Opcode.BINARY
+_OPEN = ConnectionState.OPEN
+_ANSWERING = ConnectionState.ANSWERING
+_NEED_DATA = Signal.NEED_DATA
 _LATE = {
     ConnectionState.OPEN: "no sign of life after a ping",
     ConnectionState.CLOSING: "no Close in answer to ours",
@@ -149,7 +154,7 @@ class WSConnection:
 
     def set_reading(self, enabled: bool, now: float) -> None:
         """Say that the caller stops or resumes reading: while it does not read, silence proves nothing."""
-        self._watchdog.listen(now, enabled=enabled)
+        self._watchdog.listen(now, enabled)
 
     def next_event(self) -> WebSocketEvent | Signal:
         """Return the next thing that happened, or `Signal.NEED_DATA`. Never raises for a peer's bytes."""
@@ -161,7 +166,7 @@ class WSConnection:
             return self._give_up(violation.code, violation.reason)
         if received is None:
             self._unread = False
-            return self._end(Trigger.STREAM_ENDS) if self._eof else Signal.NEED_DATA
+            return self._end(Trigger.STREAM_ENDS) if self._eof else _NEED_DATA
         if isinstance(received, CloseReceived):
             return self._receive_close(received)
         if isinstance(received, Ping):
@@ -236,7 +241,7 @@ class WSConnection:
                 data = data.encode()
             except UnicodeEncodeError as error:
                 raise LocalProtocolError(f"text has no UTF-8 form: {error.reason}") from None
-        self._sender.message(Opcode.TEXT, data)
+        self._sender.message(_TEXT, data)
 
     def send_binary(self, data: bytes) -> None:
         """Send a binary message in one frame.
@@ -244,7 +249,7 @@ class WSConnection:
         Raises LocalProtocolError when the connection is not open or within a fragmented message.
         """
         self._check_open()
-        self._sender.message(Opcode.BINARY, data)
+        self._sender.message(_BINARY, data)
 
     def send_text_chunks(self, chunks: Sequence[bytes]) -> None:
         """Send one text message in one frame from several buffers, which together are UTF-8.
@@ -262,7 +267,7 @@ class WSConnection:
         is not open or the opcode does not fit.
         """
         self._check_open()
-        self._sender.piece(opcode, data, finished=finished)
+        self._sender.piece(opcode, data, finished)
 
     def send_ping(self, data: bytes = b"") -> None:
         """Send a ping. Raises LocalProtocolError beyond 125 bytes or when the connection is not open."""
@@ -314,7 +319,7 @@ class WSConnection:
 
     def _check_open(self) -> None:
         state = self._state
-        if state is not ConnectionState.OPEN and state is not ConnectionState.ANSWERING:
+        if state is not _OPEN and state is not _ANSWERING:
             raise LocalProtocolError(f"nothing can be sent: {self._state.value}")
 
     # Time
@@ -325,7 +330,7 @@ class WSConnection:
 
     def handle_timeout(self, now: float) -> None:
         """Let time pass: ping a silent peer, give up on a dead one. Early and late calls are harmless."""
-        expiry = self._watchdog.expire(now, unread=self._unread)
+        expiry = self._watchdog.expire(now, self._unread)
         if expiry is Expiry.PING:
             self._sender.control(Opcode.PING, b"")
         elif expiry is Expiry.GIVE_UP:

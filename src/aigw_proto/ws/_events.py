@@ -1,11 +1,14 @@
-"""What a WebSocket connection reports (RFC 6455)."""
+"""What a WebSocket connection reports (RFC 6455).
+
+The events are records like all others (never changed once made), in the only form that is fast in Python and that a
+compiler can make extension types of: `_events.pxd` does.
+"""
 
 from __future__ import annotations
 
 import enum
-from typing import TypeAlias
-
-from .._kinds import record
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 __all__ = [
     "BinaryMessage",
@@ -49,21 +52,25 @@ class Delivery(enum.Enum):
     RELAY = "frame by frame, large ones piece by piece; UTF-8 and the answer to a Close are left to the endpoints"
 
 
-@record
+@dataclass
 class TextMessage:
     """A whole text message."""
 
-    data: str
+    __slots__ = ("data",)
+
+    data: Final[str]
 
 
-@record
+@dataclass
 class BinaryMessage:
     """A whole binary message."""
 
-    data: bytes
+    __slots__ = ("data",)
+
+    data: Final[bytes]
 
 
-@record
+@dataclass
 class MessagePiece:
     """Part of a message, after unmasking and inflation. `opcode` is TEXT or BINARY for every piece of the message.
 
@@ -72,38 +79,46 @@ class MessagePiece:
     decides over every frame's work.
     """
 
-    opcode: Opcode
-    data: bytes
-    started: bool
-    finished: bool
+    __slots__ = ("data", "finished", "opcode", "started")
+
+    opcode: Final[Opcode]
+    data: Final[bytes]
+    started: Final[bool]
+    finished: Final[bool]
 
 
-@record
+@dataclass
 class Ping:
     """The peer pinged; the pong is already queued."""
 
-    data: bytes
+    __slots__ = ("data",)
+
+    data: Final[bytes]
 
 
-@record
+@dataclass
 class Pong:
     """The peer sent a pong, asked for or not."""
 
-    data: bytes
+    __slots__ = ("data",)
+
+    data: Final[bytes]
 
 
-@record
+@dataclass
 class CloseReceived:
     """The peer sent Close, after which it sends nothing; only with `Delivery.RELAY`. `code` is 1005 when it had none.
 
     Unless our own Close went before, it is now owed: `WSConnection.send_close()` once what is left has been sent.
     """
 
-    code: int
-    reason: str
+    __slots__ = ("code", "reason")
+
+    code: Final[int]
+    reason: Final[str]
 
 
-@record
+@dataclass
 class Closed:
     """The connection ended; terminal.
 
@@ -111,20 +126,24 @@ class Closed:
     `clean` is true when Close frames went both ways.
     """
 
-    code: int
-    reason: str
-    clean: bool
+    __slots__ = ("clean", "code", "reason")
+
+    code: Final[int]
+    reason: Final[str]
+    clean: Final[bool]
 
 
-@record
+@dataclass
 class Failed:
     """The peer broke the protocol, a limit or a deadline; terminal. The Close frame that says so is queued.
 
     `code` is the code we sent (1002, 1007, 1009, 1011), or 1006 for a peer found dead and a Close not answered in time.
     """
 
-    code: int
-    reason: str
+    __slots__ = ("code", "reason")
+
+    code: Final[int]
+    reason: Final[str]
 
 
 WebSocketEvent: TypeAlias = TextMessage | BinaryMessage | MessagePiece | Ping | Pong | CloseReceived | Closed | Failed

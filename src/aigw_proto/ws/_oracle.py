@@ -25,6 +25,7 @@ from ._close import read_close
 from ._connection import WSConnection
 from ._events import BinaryMessage, CloseReceived, Delivery, MessagePiece, Opcode, Ping, Pong, TextMessage
 from ._receiver import Received, ReceivingHalf
+from ._sender import SendingHalf
 from ._violation import Violation
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from .._entropy import Entropy
     from .._limits import WebSocketLimits
     from ._deflate import DeflateParameters
-    from ._sender import SendingHalf
 
 __all__ = ["OracleConnection"]
 
@@ -76,7 +76,7 @@ def _extension(deflate: DeflateParameters) -> PerMessageDeflate:
     return extension
 
 
-class _Receiver:
+class _Receiver(ReceivingHalf):
     """Reads frames with wsproto; assembles messages when there is a limit for them."""
 
     __slots__ = ("_collected", "_connection", "_fresh", "_max_message_bytes", "_relays")
@@ -135,7 +135,7 @@ class _Receiver:
         return TextMessage(message.decode()) if opcode is Opcode.TEXT else BinaryMessage(message)
 
 
-class _Sender:
+class _Sender(SendingHalf):
     """Writes frames with wsproto."""
 
     __slots__ = ("_characters", "_connection", "_opcode", "_output")
@@ -153,12 +153,12 @@ class _Sender:
     def message(self, opcode: Opcode, payload: bytes) -> None:
         if self._opcode is not None:
             raise LocalProtocolError("a fragmented message has to be finished first")
-        self.piece(opcode, payload, finished=True)
+        self.piece(opcode, payload, True)
 
     def text_chunks(self, chunks: Sequence[bytes]) -> None:
         self.message(Opcode.TEXT, b"".join(chunks))
 
-    def piece(self, opcode: Opcode, data: bytes, *, finished: bool) -> None:
+    def piece(self, opcode: Opcode, data: bytes, finished: bool) -> None:
         if opcode not in (Opcode.TEXT, Opcode.BINARY) or self._opcode not in (None, opcode):
             raise LocalProtocolError(f"a fragment of {opcode.name} cannot be sent now")
         if opcode is Opcode.TEXT:

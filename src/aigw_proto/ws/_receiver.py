@@ -6,7 +6,7 @@ one uncompressed frame that came in one read; for them there is a short way from
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ._assembly import Assembly, DataEvent, decode_text
 from ._close import read_close
@@ -14,8 +14,6 @@ from ._codec import FrameDecoder
 from ._events import BinaryMessage, CloseReceived, Delivery, MessagePiece, Opcode, Ping, Pong, TextMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from .._limits import WebSocketLimits
     from ._deflate import Inflater
 
@@ -23,60 +21,41 @@ __all__ = ["Received", "Receiver", "ReceivingHalf"]
 
 _UNLIMITED = (1 << 63) - 1
 
+# The first octets of frames that are complete in themselves.
+_TEXT_FRAME = 0x81
+_BINARY_FRAME = 0x82
+_CLOSE_FRAME = 0x88
+_PING_FRAME = 0x89
+_COMPRESSED = 0x40
+
+_TEXT = Opcode.TEXT  # a look into an enumeration takes longer than making an event
+_BINARY = Opcode.BINARY
 
 Received: TypeAlias = DataEvent | Ping | Pong | CloseReceived
 
 
-class ReceivingHalf(Protocol):
+class ReceivingHalf:
     """What a connection wants from whoever reads frames for it."""
+
+    __slots__ = ()
 
     def feed(self, data: bytes) -> None:
         """Store bytes from the peer; parses nothing."""
-        ...
+        raise NotImplementedError
 
     def next(self) -> Received | None:
         """Return the next thing received; None when more bytes are needed. Raises Violation, and then for good."""
-        ...
+        raise NotImplementedError
 
     def discard(self) -> None:
         """Let go of everything; nothing will be asked for any more."""
-        ...
+        raise NotImplementedError
 
 
-def _whole_text(payload: bytes) -> TextMessage:
-    return TextMessage(decode_text(payload))
-
-
-def _whole_text_piece(payload: bytes) -> MessagePiece:
-    return MessagePiece(Opcode.TEXT, payload, True, True)
-
-
-def _checked_text_piece(payload: bytes) -> MessagePiece:
-    decode_text(payload)
-    return MessagePiece(Opcode.TEXT, payload, True, True)
-
-
-def _whole_binary_piece(payload: bytes) -> MessagePiece:
-    return MessagePiece(Opcode.BINARY, payload, True, True)
-
-
-def _close(payload: bytes) -> CloseReceived:
-    return CloseReceived(*read_close(payload))
-
-
-# What becomes of a frame that is complete in itself, by its first octet.
-_CONTROLS: dict[int, Callable[[bytes], Received]] = {0x88: _close, 0x89: Ping, 0x8A: Pong}
-_WHOLE: Final[Mapping[Delivery, Mapping[int, Callable[[bytes], Received]]]] = {
-    Delivery.MESSAGES: {**_CONTROLS, 0x81: _whole_text, 0x82: BinaryMessage},
-    Delivery.PIECES: {**_CONTROLS, 0x81: _checked_text_piece, 0x82: _whole_binary_piece},
-    Delivery.RELAY: {**_CONTROLS, 0x81: _whole_text_piece, 0x82: _whole_binary_piece},
-}
-
-
-class Receiver:
+class Receiver(ReceivingHalf):
     """Reads frames with our own codec."""
 
-    __slots__ = ("_assembly", "_decoder", "_inflater", "_whole")
+    __slots__ = ("_assembles", "_assembly", "_decoder", "_inflater", "_relays")
 
     def __init__(self, *, masked: bool, limits: WebSocketLimits, inflater: Inflater | None, delivery: Delivery) -> None:
         """Expect frames that are masked (on a server) or not, compressed messages only with an `inflater`."""
@@ -91,7 +70,8 @@ class Receiver:
         )
         self._assembly = Assembly(delivery, limits, inflater)
         self._inflater = inflater
-        self._whole = _WHOLE[delivery]
+        self._assembles = delivery is Delivery.MESSAGES
+        self._relays = delivery is Delivery.RELAY
 
     def feed(self, data: bytes) -> None:
         """Store bytes from the peer; parses nothing."""
@@ -109,16 +89,29 @@ class Receiver:
             payload = decoder.decode()
             if payload is None:
                 return None
-            head = decoder.head
-            if decoder.whole:
-                whole = self._whole.get(head)
-                if whole is not None:
-                    return whole(payload)
-                event = self._assembly.add(head, payload, first=True, last=True)
+            if not decoder.whole:
+                event = self._assembly.add(decoder.head, payload, decoder.first, decoder.last)
+            elif decoder.head & _COMPRESSED:
+                event = self._assembly.add(decoder.head, payload, True, True)
             else:
-                event = self._assembly.add(head, payload, first=decoder.first, last=decoder.last)
+                return self._translate(decoder.head, payload)
             if event is not None:
                 return event
+
+    def _translate(self, head: int, payload: bytes) -> Received:
+        """Return what a frame says that is complete in itself."""
+        if head == _TEXT_FRAME:
+            if self._assembles:
+                return TextMessage(decode_text(payload))
+            if not self._relays:
+                decode_text(payload)
+            return MessagePiece(_TEXT, payload, True, True)
+        if head == _BINARY_FRAME:
+            return BinaryMessage(payload) if self._assembles else MessagePiece(_BINARY, payload, True, True)
+        if head == _CLOSE_FRAME:
+            code, reason = read_close(payload)
+            return CloseReceived(code, reason)
+        return Ping(payload) if head == _PING_FRAME else Pong(payload)
 
     def discard(self) -> None:
         """Let go of everything; nothing will be asked for any more."""

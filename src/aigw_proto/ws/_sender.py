@@ -9,7 +9,7 @@ The caller decides how much it sends; a peer's pings do not. Their pongs are cou
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from .._errors import LocalProtocolError
 from ._codec import encode_frame, encode_header
@@ -27,47 +27,51 @@ _FIN = 0x80
 _COMPRESSED = 0x40  # RSV1 (RFC 7692 section 6)
 _CLOSE = _FIN | Opcode.CLOSE
 _PONG = _FIN | Opcode.PONG
+_TEXT = Opcode.TEXT
+_BINARY = Opcode.BINARY
 _JOIN_BYTES = 4096  # up to here one buffer with its header is cheaper than two; above, copying is dearer
 
 
-class SendingHalf(Protocol):
+class SendingHalf:
     """What a connection wants from whoever writes frames for it. It asks only for what its state allows."""
+
+    __slots__ = ()
 
     @property
     def within_message(self) -> bool:
         """Whether a fragmented message is under way."""
-        ...
+        raise NotImplementedError
 
     def message(self, opcode: Opcode, payload: bytes) -> None:
         """Queue a message in one frame. Raises LocalProtocolError within a fragmented message."""
-        ...
+        raise NotImplementedError
 
     def text_chunks(self, chunks: Sequence[bytes]) -> None:
         """Queue a text message in one frame from several buffers. Raises likewise."""
-        ...
+        raise NotImplementedError
 
-    def piece(self, opcode: Opcode, data: bytes, *, finished: bool) -> None:
+    def piece(self, opcode: Opcode, data: bytes, finished: bool) -> None:
         """Queue a fragment. Raises LocalProtocolError for an opcode that does not fit."""
-        ...
+        raise NotImplementedError
 
     def control(self, opcode: Opcode, payload: bytes) -> None:
         """Queue a ping or pong of the caller's. Raises LocalProtocolError beyond 125 bytes."""
-        ...
+        raise NotImplementedError
 
     def answer_ping(self, payload: bytes) -> None:
         """Queue the pong for a ping, or remember it when too many wait."""
-        ...
+        raise NotImplementedError
 
     def close(self, payload: bytes) -> None:
         """Queue a Close."""
-        ...
+        raise NotImplementedError
 
     def take(self) -> list[bytes]:
         """Move out everything that waits, in order."""
-        ...
+        raise NotImplementedError
 
 
-class Sender:
+class Sender(SendingHalf):
     """Frames what one side sends and holds it. Knows nothing of the connection's state."""
 
     __slots__ = ("_control_bytes", "_deflater", "_entropy", "_latest_ping", "_max_control_bytes", "_opcode", "_output")
@@ -99,15 +103,15 @@ class Sender:
     def text_chunks(self, chunks: Sequence[bytes]) -> None:
         """Queue a text message in one frame from several buffers, as they are where possible. Raises likewise."""
         if self._opcode is not None or self._entropy is not None or self._deflater is not None:
-            self.message(Opcode.TEXT, b"".join(chunks))
+            self.message(_TEXT, b"".join(chunks))
             return
-        self._output.append(encode_header(_FIN | Opcode.TEXT, sum(map(len, chunks))))
+        self._output.append(encode_header(_FIN | _TEXT, sum(map(len, chunks))))
         self._output.extend([chunk for chunk in chunks if chunk])
 
-    def piece(self, opcode: Opcode, data: bytes, *, finished: bool) -> None:
+    def piece(self, opcode: Opcode, data: bytes, finished: bool) -> None:
         """Queue a fragment. Raises LocalProtocolError for an opcode that does not fit."""
         current = self._opcode
-        if opcode not in (Opcode.TEXT, Opcode.BINARY) or current not in (None, opcode):
+        if (opcode is not _TEXT and opcode is not _BINARY) or (current is not None and current is not opcode):
             raise LocalProtocolError(f"a fragment of {opcode.name} cannot be sent now")
         head = int(opcode) if current is None else 0
         if finished:

@@ -37,6 +37,11 @@ class _Mode(enum.Enum):
     STOPPED = "for nothing: the connection has ended"
 
 
+_LISTENING = _Mode.LISTENING  # looked up for every read
+_PINGED = _Mode.PINGED
+_CLOSE_SENT = _Mode.CLOSE_SENT
+
+
 class Watchdog:
     """Keeps the deadline; `deadline` is in monotonic seconds, or None."""
 
@@ -56,14 +61,14 @@ class Watchdog:
         """Note that the peer sent something."""
         self._now = now
         mode = self._mode
-        if mode is _Mode.LISTENING or mode is _Mode.PINGED:
-            self._mode = _Mode.LISTENING
+        if mode is _LISTENING or mode is _PINGED:
+            self._mode = _LISTENING
             interval = self._interval
             self.deadline = None if interval is None else now + interval
-        elif mode is _Mode.CLOSE_SENT:
+        elif mode is _CLOSE_SENT:
             self.close_sent(now)
 
-    def listen(self, now: float, *, enabled: bool) -> None:
+    def listen(self, now: float, enabled: bool) -> None:
         """Note that the caller goes on reading, or stops."""
         self._now = now
         if self._mode in (_Mode.LISTENING, _Mode.PINGED) and not enabled:
@@ -92,7 +97,7 @@ class Watchdog:
         self._mode = _Mode.STOPPED
         self.deadline = None
 
-    def expire(self, now: float, *, unread: bool) -> Expiry:
+    def expire(self, now: float, unread: bool) -> Expiry:
         """Let time pass; `unread` says that input waits to be pulled. Early and late calls are harmless."""
         self._now = max(now, self._now)
         deadline = self.deadline

@@ -3,13 +3,13 @@ from __future__ import annotations
 import json
 import re
 import tracemalloc
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from aigw_proto._effects import CloseHow, CloseLink, SendBytes
 from aigw_proto._inputs import PeerClosed, ShutdownRequested
-from aigw_proto._kinds import LinkId, Signal
+from aigw_proto._kinds import LinkId, Role, Signal
 from aigw_proto._limits import HttpLimits, WebSocketLimits
 from aigw_proto.envelopes import ErrorCode
 from aigw_proto.gateway import Outcome
@@ -687,7 +687,7 @@ class TestCompression:
         assert len(output) < 400
 
 
-def broken(*_: Any, **__: Any) -> None:
+def broken(*_: Any, **__: Any) -> NoReturn:
     raise ZeroDivisionError
 
 
@@ -724,20 +724,16 @@ class TestBugs:
         assert {agent.link, upstream} <= set(turns.closed)
         turns.engine.finish()
 
-    def test_a_bug_in_the_machine(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_bug_in_the_machine(self) -> None:
+        class BrokenConnection(WSConnection):
+            def next_event(self) -> WebSocketEvent | Signal:
+                broken()
+
         turns = Turns()
         agent, neighbour = turns.agent(), turns.agent()
         mine, other = agent.start("a"), neighbour.start("b")
         turns.receive(other, STREAM_HEAD + sse(b"1"))
-        original = WSConnection.next_event
-        ws = turns.session(agent.link)._ws
-
-        def next_event(self: WSConnection) -> WebSocketEvent | Signal:
-            if self is ws:
-                broken()
-            return original(self)
-
-        monkeypatch.setattr(WSConnection, "next_event", next_event)
+        turns.session(agent.link)._ws = BrokenConnection(Role.SERVER, now=turns.now)
         agent.send("x")
         assert agent.close_code == 1011
         assert mine in turns.closed

@@ -23,7 +23,7 @@ def new_assembly(delivery: Delivery = Delivery.MESSAGES, *, limits: WebSocketLim
 def add_all(assembly: Assembly, head: int, pieces: list[bytes]) -> list[DataEvent]:
     events: list[DataEvent] = []
     for index, data in enumerate(pieces):
-        event = assembly.add(head, data, first=index == 0, last=index == len(pieces) - 1)
+        event = assembly.add(head, data, index == 0, index == len(pieces) - 1)
         while event is not None:
             events.append(event)
             event = assembly.more()
@@ -117,7 +117,7 @@ def test_the_limit_is_exact() -> None:
 
 def test_a_discarded_message_is_gone() -> None:
     assembly = new_assembly()
-    assert assembly.add(BINARY, b"x", first=True, last=False) is None
+    assert assembly.add(BINARY, b"x", True, False) is None
     assembly.discard()
     assert add_all(assembly, BINARY, [b"y"]) == [BinaryMessage(b"y")]
     assert assembly.more() is None
@@ -178,7 +178,7 @@ def test_text_fails_at_the_first_octet_that_cannot_belong_to_it(delivery: Delive
         accepted, code = 0, 1007
         try:
             for index, octet in enumerate(data):
-                assembly.add(TEXT, bytes((octet,)), first=index == 0, last=False)
+                assembly.add(TEXT, bytes((octet,)), index == 0, False)
                 accepted += 1
         except Violation as violation:
             code = violation.code

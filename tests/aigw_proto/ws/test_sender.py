@@ -36,12 +36,12 @@ def test_a_fragmented_message_is_under_way_from_its_first_piece_to_its_last() ->
     assert not within()
     sender.message(Opcode.TEXT, b"whole")
     assert not within()
-    sender.piece(Opcode.TEXT, b"", finished=False)
+    sender.piece(Opcode.TEXT, b"", False)
     assert within()
     sender.control(Opcode.PING, b"")
-    sender.piece(Opcode.TEXT, b"", finished=False)
+    sender.piece(Opcode.TEXT, b"", False)
     assert within()
-    sender.piece(Opcode.TEXT, b"", finished=True)
+    sender.piece(Opcode.TEXT, b"", True)
     assert not within()
 
 
@@ -93,20 +93,20 @@ def test_chunks_are_joined_where_they_must_be(client: bool, deflate: bool) -> No
 def test_fragments(deflate: bool) -> None:
     sender = new_sender(deflate=deflate)
     rsv1 = 0x40 if deflate else 0
-    sender.piece(Opcode.TEXT, b"a", finished=False)
+    sender.piece(Opcode.TEXT, b"a", False)
     sender.control(Opcode.PING, b"!")
     misuses: list[Callable[[], None]] = [
-        lambda: sender.piece(Opcode.BINARY, b"", finished=True),
-        lambda: sender.piece(Opcode.PING, b"", finished=True),
+        lambda: sender.piece(Opcode.BINARY, b"", True),
+        lambda: sender.piece(Opcode.PING, b"", True),
         lambda: sender.message(Opcode.TEXT, b""),
         lambda: sender.text_chunks([b""]),
     ]
     for misuse in misuses:
         with pytest.raises(LocalProtocolError):
             misuse()
-    sender.piece(Opcode.TEXT, b"b", finished=False)
-    sender.piece(Opcode.TEXT, b"", finished=True)
-    sender.piece(Opcode.BINARY, b"whole", finished=True)
+    sender.piece(Opcode.TEXT, b"b", False)
+    sender.piece(Opcode.TEXT, b"", True)
+    sender.piece(Opcode.BINARY, b"whole", True)
     assert [head for head, _ in taken(sender)] == [0x01 | rsv1, 0x89, 0x00, 0x80, 0x82 | rsv1]
 
 

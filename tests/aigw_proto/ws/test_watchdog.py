@@ -13,21 +13,21 @@ def deadline_of(watchdog: Watchdog) -> float | None:
 def test_silence_brings_a_ping_and_then_the_end() -> None:
     watchdog = Watchdog(LIMITS, 100.0)
     assert watchdog.deadline == 130
-    assert watchdog.expire(129.9, unread=False) is Expiry.NOTHING
-    assert watchdog.expire(131, unread=False) is Expiry.PING
+    assert watchdog.expire(129.9, False) is Expiry.NOTHING
+    assert watchdog.expire(131, False) is Expiry.PING
     assert watchdog.deadline == 151
-    assert watchdog.expire(150, unread=False) is Expiry.NOTHING
-    assert watchdog.expire(151, unread=False) is Expiry.GIVE_UP
+    assert watchdog.expire(150, False) is Expiry.NOTHING
+    assert watchdog.expire(151, False) is Expiry.GIVE_UP
 
 
 def test_any_octet_is_life() -> None:
     watchdog = Watchdog(LIMITS, 0)
     watchdog.heard(10)
     assert watchdog.deadline == 40
-    assert watchdog.expire(40, unread=False) is Expiry.PING
+    assert watchdog.expire(40, False) is Expiry.PING
     watchdog.heard(59)
     assert watchdog.deadline == 89
-    assert watchdog.expire(89, unread=False) is Expiry.PING
+    assert watchdog.expire(89, False) is Expiry.PING
 
 
 def test_without_an_interval_there_is_no_deadline() -> None:
@@ -35,29 +35,29 @@ def test_without_an_interval_there_is_no_deadline() -> None:
     assert watchdog.deadline is None
     watchdog.heard(1)
     assert watchdog.deadline is None
-    assert watchdog.expire(1e9, unread=False) is Expiry.NOTHING
+    assert watchdog.expire(1e9, False) is Expiry.NOTHING
 
 
 def test_what_was_not_pulled_is_not_silence() -> None:
     watchdog = Watchdog(LIMITS, 0)
-    assert watchdog.expire(30, unread=True) is Expiry.NOTHING
+    assert watchdog.expire(30, True) is Expiry.NOTHING
     assert watchdog.deadline == 60
-    assert watchdog.expire(60, unread=False) is Expiry.PING
-    assert watchdog.expire(80, unread=True) is Expiry.NOTHING
+    assert watchdog.expire(60, False) is Expiry.PING
+    assert watchdog.expire(80, True) is Expiry.NOTHING
     assert watchdog.deadline == 110
 
 
 def test_nobody_is_blamed_while_the_caller_does_not_read() -> None:
     watchdog = Watchdog(LIMITS, 0)
-    watchdog.listen(5, enabled=True)
+    watchdog.listen(5, True)
     assert deadline_of(watchdog) == 30
-    assert watchdog.expire(30, unread=False) is Expiry.PING
-    watchdog.listen(31, enabled=False)
+    assert watchdog.expire(30, False) is Expiry.PING
+    watchdog.listen(31, False)
     assert deadline_of(watchdog) is None
-    watchdog.listen(32, enabled=False)
+    watchdog.listen(32, False)
     watchdog.heard(33)
     assert deadline_of(watchdog) is None
-    watchdog.listen(500, enabled=True)
+    watchdog.listen(500, True)
     assert deadline_of(watchdog) == 530
 
 
@@ -68,10 +68,10 @@ def test_close_deadline_from_a_known_time() -> None:
     assert (before, watchdog.closing) == (False, True)
     assert watchdog.deadline == 17
     watchdog.heard(16)
-    watchdog.listen(16, enabled=False)
-    watchdog.listen(16, enabled=True)
+    watchdog.listen(16, False)
+    watchdog.listen(16, True)
     assert watchdog.deadline == 17
-    assert watchdog.expire(17, unread=True) is Expiry.GIVE_UP
+    assert watchdog.expire(17, True) is Expiry.GIVE_UP
 
 
 def test_close_deadline_counts_from_the_next_known_time() -> None:
@@ -79,7 +79,7 @@ def test_close_deadline_counts_from_the_next_known_time() -> None:
     by_timeout.close_sent(None)
     assert by_timeout.closing
     assert by_timeout.deadline == 3
-    assert by_timeout.expire(50, unread=False) is Expiry.NOTHING
+    assert by_timeout.expire(50, False) is Expiry.NOTHING
     assert by_timeout.deadline == 60
     by_data = Watchdog(LIMITS, 3)
     by_data.close_sent(None)
@@ -91,6 +91,6 @@ def test_stopped_is_silent_for_good() -> None:
     watchdog = Watchdog(LIMITS, 0)
     watchdog.stop()
     watchdog.heard(1)
-    watchdog.listen(1, enabled=False)
+    watchdog.listen(1, False)
     assert watchdog.deadline is None
-    assert watchdog.expire(1e9, unread=False) is Expiry.NOTHING
+    assert watchdog.expire(1e9, False) is Expiry.NOTHING

@@ -1,4 +1,4 @@
-"""Masking of frame payloads (RFC 6455 section 5.3) in pure Python.
+"""Masking of frame payloads (RFC 6455 section 5.3) in pure Python; `_mask.pyx` is the same with pointers.
 
 XOR is its own inverse, so one function masks and unmasks. Python has no XOR of byte strings, but two detours run at the
 speed of C: whole payloads as one big integer, best up to about half a KiB, and every fourth octet through a translation
@@ -7,7 +7,12 @@ table, best above. Both were measured against each other; a loop in Python is a 
 
 from __future__ import annotations
 
-__all__ = ["apply_mask"]
+from typing import Final
+
+__all__ = ["IMPLEMENTATION", "apply_mask", "join_masked", "unmask_payload", "unmask_slice"]
+
+IMPLEMENTATION: Final[str] = "pure"
+"""Which build of the frame codec is loaded: "pure" or "compiled"."""
 
 _TABLES_FROM_BYTES = 512
 _IDENTITY = int.from_bytes(bytes(range(256)), "little")
@@ -36,3 +41,18 @@ def apply_mask(data: bytes, key: bytes, offset: int = 0) -> bytes:
     masked[2::4] = masked[2::4].translate(tables[key[2]])
     masked[3::4] = masked[3::4].translate(tables[key[3]])
     return bytes(masked)
+
+
+def unmask_payload(buffer: bytes, start: int, end: int) -> bytes:
+    """Return `buffer[start:end]` unmasked with the key that stands before it, as in a frame."""
+    return apply_mask(buffer[start:end], buffer[start - 4 : start])
+
+
+def unmask_slice(buffer: bytes, start: int, end: int, key: bytes, offset: int) -> bytes:
+    """Return `buffer[start:end]`, which is at `offset` of its payload, unmasked with `key`."""
+    return apply_mask(buffer[start:end], key, offset)
+
+
+def join_masked(header: bytes, payload: bytes, key: bytes) -> bytes:
+    """Return `header` and behind it `payload`, masked: a frame."""
+    return header + apply_mask(payload, key)
