@@ -166,16 +166,47 @@ def load(server: Server, *arguments: str, path: str = "/", seconds: float = 0.5)
 
 
 @contextlib.contextmanager
-def held(server: Server, connections: int, path: str) -> Iterator[None]:
-    """Hold idle WebSockets open."""
-    command = _load_command(server, ["--mode", "hold", "--connections", str(connections)], path)
+def held(server: Server, connections: int, path: str, size: int) -> Iterator[None]:
+    """Hold idle WebSockets open, on each of which one message of `size` bytes went there and back."""
+    arguments = ["--mode", "hold", "--connections", str(connections), "--size", str(size)]
+    with _waiting_load(_load_command(server, arguments, path)):
+        yield
+
+
+@dataclasses.dataclass
+class PacedLoad:
+    """A load that keeps its connections and goes on when told to."""
+
+    process: subprocess.Popen[str]
+
+    def measure(self) -> dict[str, float]:
+        """Let it go on for one round."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        result: dict[str, float] = json.loads(self.process.stdout.readline())
+        return result
+
+
+@contextlib.contextmanager
+def paced(server: Server, *arguments: str, path: str, seconds: float) -> Iterator[PacedLoad]:
+    """Open the connections of a load that waits to be told."""
+    command = _load_command(server, arguments, path)
+    command += ["--paced", "--pid", str(server.pid), "--seconds", str(seconds)]
+    with _waiting_load(command) as process:
+        yield PacedLoad(process)
+
+
+@contextlib.contextmanager
+def _waiting_load(command: list[str]) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     os.sched_setaffinity(process.pid, {machine.LOAD_CPU})
     assert process.stdout is not None
     try:
         if not process.stdout.readline():
             sys.exit(f"{' '.join(command)} failed")
-        yield
+        yield process
     finally:
         process.kill()
         process.communicate()

@@ -11,11 +11,26 @@ import pathlib
 
 import codec_results
 import echo
+import handshakes
+import latency
+import memory
 import processes
 import relay
+import scale
+import universal
 from rounds import RESULTS, Options
 
-BENCHES = {"codec": codec_results.run, "echo": echo.run, "relay": relay.run}
+BENCHES = {
+    "codec": codec_results.run,
+    "handshakes": handshakes.run,
+    "echo": echo.run,
+    "relay": relay.run,
+    "latency": latency.run,
+    "universal": universal.run,
+    "memory": memory.run,
+    "sessions": scale.sessions,
+    "sizes": scale.sizes,
+}
 
 
 def main() -> None:

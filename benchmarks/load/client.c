@@ -2,11 +2,12 @@
  *
  * client --mode echo       messages there and back; every byte that comes back is compared
  *               handshakes open, close and open again
- *               hold       open all, print a line, stay until standard input ends
+ *               hold       open all, send one message there and back, print a line, stay until standard input ends
  *               universal  --body is sent on each WebSocket, --in-flight at a time; answers and stream frames are counted
  *               http       --body is posted on each connection, one at a time
  *
  * Prints one JSON object: what was done in --seconds, after --warmup, and the CPU time that process --pid spent then.
+ * With --paced a line is printed when all are open, and then an object for each line of standard input.
  */
 #include "wire.h"
 #include <getopt.h>
@@ -25,7 +26,7 @@ struct link {
 static const char *MODES[] = {"echo", "handshakes", "hold", "universal", "http"};
 static const char *path = "/", *body = "", *headers = "";
 static enum mode mode = ECHO;
-static int port, pid, connections = 1, in_flight = 1, window, text, epoll_fd, open_links, next_link;
+static int port, pid, connections = 1, in_flight = 1, window, text, paced, epoll_fd, open_links, next_link;
 static size_t size = 512;
 static double seconds = 1, warmup = 0.2;
 static struct link *links;
@@ -129,6 +130,7 @@ static void start(struct link *l) {
         l->sent_at = now();
         say(l, in_flight);
     }
+    if (mode == HOLD && size) say(l, 1);
 }
 
 static size_t take_upgrade(struct link *l, const char *data, size_t length) {
@@ -187,13 +189,13 @@ static size_t take_frame(struct link *l, const uint8_t *data, size_t length, int
         if (mode != HANDSHAKES) die("closed by the server");
         done++;
         *again = -1;
-    } else if (f.opcode <= BINARY && mode == ECHO) {
+    } else if (f.opcode <= BINARY && (mode == ECHO || mode == HOLD)) {
         if (l->matched + f.length > size || memcmp(content, payload + l->matched, f.length)) die("wrong echo");
         l->matched += f.length;
         if (f.final) {
             if (l->matched != size) die("short echo");
             l->matched = 0;
-            ++*again;
+            *again += mode == ECHO;
             came_back(l);
         }
     } else if (f.opcode <= BINARY && mode == UNIVERSAL) {
@@ -289,7 +291,7 @@ static int ascending(const void *a, const void *b) {
 static void options(int count, char **arguments) {
     static const struct option known[] = {
         {"mode", 1, 0, 'm'}, {"port", 1, 0, 'p'}, {"path", 1, 0, 'u'}, {"pid", 1, 0, 'P'}, {"connections", 1, 0, 'c'},
-        {"in-flight", 1, 0, 'f'}, {"window", 1, 0, 'w'}, {"size", 1, 0, 's'}, {"text", 0, 0, 't'}, {"body", 1, 0, 'b'},
+        {"in-flight", 1, 0, 'f'}, {"window", 1, 0, 'w'}, {"paced", 0, 0, 'n'}, {"size", 1, 0, 's'}, {"text", 0, 0, 't'}, {"body", 1, 0, 'b'},
         {"headers", 1, 0, 'H'}, {"seconds", 1, 0, 'T'}, {"warmup", 1, 0, 'W'}, {0, 0, 0, 0}};
     int o;
     while ((o = getopt_long(count, arguments, "", known, NULL)) >= 0) switch (o) {
@@ -305,6 +307,7 @@ static void options(int count, char **arguments) {
         case 'w': window = atoi(optarg); break;
         case 's': size = (size_t)atol(optarg); break;
         case 't': text = 1; break;
+        case 'n': paced = 1; break;
         case 'b': body = optarg; break;
         case 'H': headers = optarg; break;
         case 'T': seconds = atof(optarg); break;
@@ -313,29 +316,7 @@ static void options(int count, char **arguments) {
         }
 }
 
-int main(int count, char **arguments) {
-    options(count, arguments);
-    clockid_t theirs = CLOCK_MONOTONIC;
-    if (pid && clock_getcpuclockid(pid, &theirs)) die("pid");
-    prepare();
-    links = calloc((size_t)connections, sizeof *links);
-    samples = malloc(MAX_SAMPLES * sizeof *samples);
-    epoll_fd = epoll_create1(0);
-    for (int i = 0; i < connections; i++) {
-        begin(&links[i]);
-        while (i + 1 - open_links >= 64) run(now() + 1000000); /* no more at a time than a backlog holds */
-    }
-    for (uint64_t limit = now() + 60000000000u; mode != HANDSHAKES && open_links < connections;) {
-        if (now() > limit) die("not all connections opened");
-        run(now() + 1000000);
-    }
-    if (mode == HOLD) {
-        char line[16];
-        printf("{\"open\": %d}\n", open_links);
-        fflush(stdout);
-        while (read(0, line, sizeof line) > 0) {}
-        return 0;
-    }
+static void measure(clockid_t theirs) {
     run(now() + (uint64_t)(warmup * 1e9));
     done = parts = sample_count = 0;
     uint64_t began = now(), spent = nanoseconds(theirs), own = nanoseconds(CLOCK_PROCESS_CPUTIME_ID);
@@ -349,5 +330,34 @@ int main(int count, char **arguments) {
     if (sample_count)
         printf(", \"p50_us\": %.1f, \"p99_us\": %.1f", samples[sample_count / 2] / 1e3, samples[sample_count * 99 / 100] / 1e3);
     printf("}\n");
+    fflush(stdout);
+}
+
+int main(int count, char **arguments) {
+    char line[16];
+    options(count, arguments);
+    clockid_t theirs = CLOCK_MONOTONIC;
+    if (pid && clock_getcpuclockid(pid, &theirs)) die("pid");
+    prepare();
+    links = calloc((size_t)connections, sizeof *links);
+    samples = malloc(MAX_SAMPLES * sizeof *samples);
+    epoll_fd = epoll_create1(0);
+    for (int i = 0; i < connections; i++) {
+        begin(&links[i]);
+        while (i + 1 - open_links >= 16) run(now() + 1000000); /* so that none waits longer than servers allow */
+    }
+    uint64_t echoes = mode == HOLD && size ? (uint64_t)connections : 0;
+    for (uint64_t limit = now() + 60000000000u; mode != HANDSHAKES && (open_links < connections || done < echoes);) {
+        if (now() > limit) die("not all connections opened");
+        run(now() + 1000000);
+    }
+    if (mode == HOLD || paced) {
+        printf("{\"open\": %d}\n", open_links);
+        fflush(stdout);
+        while (read(0, line, sizeof line) > 0)
+            if (paced) measure(theirs);
+    } else {
+        measure(theirs);
+    }
     return 0;
 }
