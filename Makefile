@@ -1,29 +1,34 @@
 # Everything runs in .venv, from the installed package: never from the source tree.
 #   make demo      install the package, run a gateway and several requests at once on one WebSocket
 #   make test      the whole test suite with branch coverage of aigw_proto, docs examples included
+#   make test-sdk  the gateway behind providers' own SDKs, for Python and for Node
 #   make lint types docs coverage clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SDK := $(VENV)/sdk
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST_ARGS ?=
 sources := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name py.typed) pyproject.toml README.md LICENSE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs coverage clean
+.PHONY: help demo test test-sdk lint types docs coverage clean
 
 help:
-	@sed -n '2,4s/^#//p' Makefile
+	@sed -n '2,5s/^#//p' Makefile
 
 demo: $(VENV)/installed
 	@$(BIN)/aigw demo
 
-test: $(VENV)/installed $(VENV)/group-test $(VENV)/group-sdk $(VENV)/node
+test: $(VENV)/installed $(VENV)/group-test
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage run -m pytest --ignore=tests/sdk $(PYTEST_ARGS)
 	$(BIN)/coverage report --skip-covered
+
+test-sdk: $(SDK)/installed $(SDK)/node
+	$(SDK)/bin/python -m pytest tests/sdk $(PYTEST_ARGS)
 
 coverage: test
 	$(BIN)/coverage html
@@ -33,9 +38,11 @@ lint: $(VENV)/group-lint
 	$(BIN)/ruff format --check .
 
 # The tests are checked as well, so what they import must be there.
-types: $(VENV)/installed $(VENV)/group-lint $(VENV)/group-test $(VENV)/group-sdk
-	$(BIN)/mypy src tests docs/examples docs/make_*.py
+types: $(VENV)/installed $(VENV)/group-lint $(VENV)/group-test $(SDK)/installed
+	$(BIN)/mypy --exclude '^tests/sdk/' src tests docs/examples docs/make_*.py
+	$(BIN)/mypy --python-executable $(SDK)/bin/python --cache-dir .mypy_cache/sdk tests/sdk
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --pythonpath $(SDK)/bin/python --project tests/sdk
 
 docs: $(VENV)/installed $(VENV)/group-docs
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
@@ -65,8 +72,20 @@ $(VENV)/group-%: $(VENV)/pip pyproject.toml
 	$(PIP) install --group $*
 	touch $@
 
+# The SDKs have an environment of their own, because they want older versions of what the other tests use.
+$(SDK)/created: $(VENV)/created
+	$(PYTHON) -m venv $(SDK)
+	$(SDK)/bin/python -m pip --quiet --disable-pip-version-check install --upgrade 'pip>=25.1'
+	touch $@
+
+$(SDK)/installed: $(SDK)/created $(sources)
+	rm -rf build
+	$(SDK)/bin/python -m pip --quiet --disable-pip-version-check install --group sdk .
+	rm -rf build
+	touch $@
+
 # Clients in JavaScript. Where npm is missing or fails, their tests are skipped and say so.
-$(VENV)/node: $(VENV)/created tests/sdk/node/package.json
+$(SDK)/node: $(SDK)/created tests/sdk/node/package.json
 	if command -v npm >/dev/null; then \
 	  (cd tests/sdk/node && timeout 180 npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts); \
 	fi || rm -rf tests/sdk/node/node_modules
