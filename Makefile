@@ -2,22 +2,24 @@
 #   make demo      install the package, run a gateway and several requests at once on one WebSocket
 #   make test      the whole test suite with branch coverage of aigw_proto, docs examples included
 #   make test-sdk  the gateway behind providers' own SDKs, for Python and for Node
+#   make bench     speed beside other implementations, into benchmarks/results; needs a C compiler
 #   make lint types docs coverage clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SDK := $(VENV)/sdk
+BENCH := $(VENV)/bench
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST_ARGS ?=
 sources := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name py.typed) pyproject.toml README.md LICENSE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-sdk lint types docs coverage clean
+.PHONY: help demo test test-sdk bench lint types docs coverage clean
 
 help:
-	@sed -n '2,5s/^#//p' Makefile
+	@sed -n '2,6s/^#//p' Makefile
 
 demo: $(VENV)/installed
 	@$(BIN)/aigw demo
@@ -38,14 +40,18 @@ lint: $(VENV)/group-lint
 	$(BIN)/ruff format --check .
 
 # The tests are checked as well, so what they import must be there.
-types: $(VENV)/installed $(VENV)/group-lint $(VENV)/group-test $(SDK)/installed
+types: $(VENV)/installed $(VENV)/group-lint $(VENV)/group-test $(SDK)/installed $(BENCH)/installed
 	$(BIN)/mypy --exclude '^tests/sdk/' src tests docs/examples docs/make_*.py
 	$(BIN)/mypy --python-executable $(SDK)/bin/python --cache-dir .mypy_cache/sdk tests/sdk
+	$(BIN)/mypy --python-executable $(BENCH)/bin/python --cache-dir .mypy_cache/bench benchmarks
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/pyright --pythonpath $(SDK)/bin/python --project tests/sdk
 
 docs: $(VENV)/installed $(VENV)/group-docs
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+bench: $(BENCH)/installed
+	$(BENCH)/bin/python benchmarks/run.py
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info docs/_build .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -82,6 +88,15 @@ $(SDK)/installed: $(SDK)/created $(sources)
 	rm -rf build
 	$(SDK)/bin/python -m pip --quiet --disable-pip-version-check install --group sdk .
 	rm -rf build
+	touch $@
+
+# The benchmarks have one too, in which the gateway finds uvloop, and the tests do not.
+$(BENCH)/installed: $(VENV)/created $(sources)
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip --quiet --disable-pip-version-check install --upgrade 'pip>=25.1'
+	rm -rf build/lib build/bdist.*
+	$(BENCH)/bin/python -m pip --quiet --disable-pip-version-check install --group bench .
+	rm -rf build/lib build/bdist.*
 	touch $@
 
 # Clients in JavaScript. Where npm is missing or fails, their tests are skipped and say so.

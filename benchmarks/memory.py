@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 
 import processes
@@ -31,13 +30,10 @@ def measure(server: Server, path: str, size: int) -> float:
 def run(options: Options) -> Result:
     """Measure once each: this does not depend on what else the machine does."""
     result = Result("memory", reference="tcp")
-    with relay.relays(options) as servers:
+    with relay.relays(options, variants=False) as servers:
         for name, server in servers.items():
             if name != "none":
                 result.add("realtime session", name, {"KiB": measure(server, relay.PATH, 512)})
-    with contextlib.ExitStack() as stack:
-        provider = stack.enter_context(processes.provider())
-        for name, environment in {"aigw": {}, "aigw pure": {"AIGW_PURE": "1"}}.items():
-            gateway = stack.enter_context(processes.gateway(provider.port, environment=environment))
-            result.add("universal session", name, {"KiB": measure(gateway, UNIVERSAL_PATH, 0)})
+    with processes.provider() as provider, processes.gateway(provider.port) as gateway:
+        result.add("universal session", "aigw", {"KiB": measure(gateway, UNIVERSAL_PATH, 0)})
     return result

@@ -146,6 +146,7 @@ static size_t take_upgrade(struct link *l, const char *data, size_t length) {
         start(l);
     } else if (open_links == connections) { /* a window begins when all are open: `window` messages in flight, on one link after the other */
         for (next_link = 0; next_link < window; next_link++) say(&links[next_link], 1);
+        next_link %= connections;
     }
     return (size_t)(stop - data) + 4;
 }
