@@ -2,7 +2,7 @@
 #   make demo      install the package, run a gateway and several requests at once on one WebSocket
 #   make test      the whole test suite with branch coverage of aigw_proto, docs examples included
 #   make test-sdk  the gateway behind providers' own SDKs, for Python and for Node
-#   make bench     speed beside other implementations, into benchmarks/results; needs a C compiler
+#   make bench     speed beside other implementations, into docs/performance; bench-check holds it against floors.toml
 #   make lint types docs coverage clean
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ sources := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -n
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-sdk bench lint types docs coverage clean
+.PHONY: help demo test test-sdk bench bench-check lint types docs coverage clean
 
 help:
 	@sed -n '2,6s/^#//p' Makefile
@@ -52,6 +52,10 @@ docs: $(VENV)/installed $(VENV)/group-docs
 
 bench: $(BENCH)/installed
 	$(BENCH)/bin/python benchmarks/run.py
+	$(BENCH)/bin/python benchmarks/report.py
+
+bench-check: bench
+	$(BENCH)/bin/python benchmarks/check.py
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info docs/_build .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis

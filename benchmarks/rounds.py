@@ -13,7 +13,8 @@ import machine
 
 Sample = Mapping[str, float]
 """What one round of one contender gave, by measure."""
-RESULTS = pathlib.Path(__file__).parent / "results"
+HERE = pathlib.Path(__file__).parent
+RESULTS = HERE / "results"
 
 
 @dataclasses.dataclass
