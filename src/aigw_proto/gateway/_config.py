@@ -11,7 +11,7 @@ from ..envelopes import StepSettings
 from ..providers import ProviderTable
 from ..ws import DeflatePolicy
 
-__all__ = ["GatewayConfig", "GatewaySettings"]
+__all__ = ["GatewayConfig", "GatewaySettings", "secrets_of"]
 
 
 @record
@@ -34,6 +34,12 @@ class GatewaySettings:
     forward_done: bool = False
     bare_errors: bool = False
     settings: StepSettings = dataclasses.field(default_factory=StepSettings)
+
+
+def secrets_of(*gateways: GatewaySettings) -> tuple[str, ...]:
+    """Return everything that no log may hold: tokens and stored keys."""
+    keys = (key for gateway in gateways for aliases in gateway.keys.values() for key in aliases.values())
+    return (*(token for gateway in gateways for token in gateway.tokens), *keys)
 
 
 @record

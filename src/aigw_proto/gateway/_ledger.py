@@ -12,6 +12,7 @@ from .._effects import LogLevel
 from .._errors import CloseCode
 from ..providers import hide_tokens
 from ..ws import MessagePiece, Opcode
+from ._config import secrets_of
 from ._leg import Side
 from ._observer import Observer, Turn
 from ._realtime_record import ClosedBy, SessionRecord, TurnRecord
@@ -53,7 +54,7 @@ class Ledger:
         self._core = core
         self._upgrade = upgrade
         self._peer = peer
-        self._secrets = (*upgrade.gateway.tokens, *upgrade.plan.secrets)
+        self._secrets = (*secrets_of(upgrade.gateway), *upgrade.plan.secrets)
         self._observer = self._observe(now)
         self._watching = True
         self._started_at = now
@@ -145,7 +146,7 @@ class Ledger:
         return TurnRecord(
             session_id=self.log_id,
             turn=self._turns,
-            account=self._upgrade.account,
+            account=self.hide(self._upgrade.account),
             gateway=self._upgrade.gateway.gateway_id,
             peer=self._peer,
             provider=self._upgrade.provider,
@@ -170,14 +171,14 @@ class Ledger:
         path = self._upgrade.plan.target.target.partition(b"?")[0].decode("latin-1")
         return SessionRecord(
             log_id=self.log_id,
-            account=self._upgrade.account,
+            account=self.hide(self._upgrade.account),
             gateway=self._upgrade.gateway.gateway_id,
             peer=self._peer,
             provider=self._upgrade.provider,
             path=self.hide(path),
             model=self._maybe(observer.model),
             status=self._status,
-            subprotocol=self._maybe(self._subprotocol),
+            subprotocol=_without_value(self._subprotocol),
             closed_by=self.closed_by or ClosedBy.GATEWAY,
             client_close=client_close,
             client_reason=self.hide(client_reason),
@@ -198,3 +199,11 @@ class Ledger:
 
     def _maybe(self, text: str | None) -> str | None:
         return None if text is None else self.hide(text)
+
+
+def _without_value(subprotocol: str | None) -> str | None:
+    """Return the name of a subprotocol item: behind its dot there may be a key, also one that no provider asks for."""
+    if subprotocol is None:
+        return None
+    name, dot, _ = subprotocol.partition(".")
+    return name + (".…" if dot else "")

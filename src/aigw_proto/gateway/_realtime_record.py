@@ -58,7 +58,8 @@ class SessionRecord:
     `status` is the HTTP status that the client saw: 101, or that of the refusal. `path` is the provider's, without its
     query. `opening_seconds` runs until the client was answered. `client_close` and `provider_close` are the close codes
     that each side sent to the gateway (1005: none in its Close; 1006: no Close came), None when the session was never
-    open; `sent_to_client` and `sent_to_provider` are those that the gateway sent. `tokens` sums the turns.
+    open, or when the gateway gave that side up over a broken rule; `sent_to_client` and `sent_to_provider` are those
+    that the gateway sent. `tokens` sums the turns.
     """
 
     log_id: str

@@ -112,7 +112,7 @@ class Tally:
         return RequestRecord(
             event_id=hide_tokens(self._event_id, self._secrets),
             log_id=self._log_id,
-            account=self._account,
+            account=hide_tokens(self._account, self._secrets),
             gateway=self._gateway,
             peer=self._peer,
             provider=hide_tokens(provider, self._secrets),

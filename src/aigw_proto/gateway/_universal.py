@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..envelopes import EnvelopeFault, ErrorCode, UniversalCreate, parse_client_message
 from ._admission import prepare
+from ._config import secrets_of
 from ._frames import SHUTTING_DOWN, refusal
 from ._record import Outcome, Tally
 from ._request import UniversalRequest
@@ -43,6 +44,7 @@ class Universal:
         "_in_flight",
         "_parked",
         "_ready",
+        "_secrets",
         "_session",
         "core",
         "gateway",
@@ -53,6 +55,7 @@ class Universal:
         self.core: Core = session.core
         self.gateway = upgrade.gateway
         self._account = upgrade.account
+        self._secrets = secrets_of(upgrade.gateway)
         self._defaults = upgrade.defaults
         self._session = session
         self._in_flight: dict[UniversalRequest, None] = {}  # no set: they end in the order in which they came
@@ -206,7 +209,7 @@ class Universal:
             gateway=self.gateway.gateway_id,
             peer=self._session.peer,
             now=now,
-            secrets=self.gateway.tokens,
+            secrets=self._secrets,
         )
 
     def request_ended(self, request: UniversalRequest, now: float) -> None:

@@ -12,10 +12,10 @@ from .._effects import LogLevel
 from .._kinds import record
 from ..envelopes import EnvelopeFault, ErrorCode, StepSettings, gateway_error, merge_settings, parse_settings
 from ..http import Failed, H1Connection, Headers, HttpEvent, Request, Response, StreamEnded
-from ..providers import RealtimePlan, choose_subprotocol, offered_secrets, plan_realtime
+from ..providers import RealtimePlan, choose_subprotocol, hide_tokens, offered_secrets, plan_realtime
 from ..ws import UpgradeAccepted, UpgradeOffer, UpgradeRefused, accept_upgrade, check_upgrade, wants_upgrade
 from ._admission import authenticate
-from ._config import GatewaySettings
+from ._config import GatewaySettings, secrets_of
 from ._route import Route, parse_route
 
 if TYPE_CHECKING:
@@ -87,11 +87,10 @@ def _answer_request(core: Core, http: H1Connection, request: Request, peer: str)
     decision = _decide(core, request)
     if isinstance(decision, _Refusal):
         if wants_upgrade(request):
-            core.log(
-                LogLevel.WARNING,
-                "upgrade refused",
-                {"peer": peer, "status": decision.status, "reason": decision.message},
-            )
+            reason = hide_tokens(decision.message, secrets_of(*core.config.gateways))
+            details: dict[str, str | int | float | bool | None]
+            details = {"peer": peer, "status": decision.status, "reason": reason}
+            core.log(LogLevel.WARNING, "upgrade refused", details)
         _refuse(http, decision, request.method)
         return False
     if isinstance(decision, RealtimeUpgrade):

@@ -29,6 +29,7 @@ _FORBIDDEN = re.compile(rb"[\x00\x0b\x0c]|\r(?!\n)")
 _EMPTY_LINES = re.compile(rb"(?:\r?\n)+")
 _FIRST_PRINTABLE = 0x21
 _NOT_HTTP = "this is not HTTP"
+_BYTEARRAY = re.compile(r"bytearray\((b.*?)\)")  # how h11 shows a line: of no interest to a peer
 _HTTP_VERSIONS = (b"1.1", b"1.0")
 
 
@@ -128,7 +129,7 @@ class ReceivingHalf:
         try:
             return self._read()
         except h11.RemoteProtocolError as error:
-            return self._fail(error.error_status_hint, str(error))
+            return self._fail(error.error_status_hint, _BYTEARRAY.sub(r"\1", str(error)))
         except BlockTooLong:
             if self._is_not_http():
                 return self._fail(400, _NOT_HTTP)

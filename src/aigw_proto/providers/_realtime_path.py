@@ -124,7 +124,7 @@ def _elevenlabs(site: RealtimeSite, path: str, query: list[str]) -> Place | str:
     dialect = Dialect.UNKNOWN
     if path.startswith("v1/convai/"):
         dialect = Dialect.ELEVENLABS_AGENT
-    elif path.startswith("v1/text-to-speech/"):
+    elif path.startswith(("v1/text-to-speech/", "v1/speech-to-text/")):
         dialect = Dialect.ELEVENLABS_SPEECH
     return Place(site.base, f"{site.base.path}/{path}", query, dialect, _model(query))
 

@@ -214,3 +214,22 @@ class TestSecrets:
             play.expect(finished(CLIENT))
             play.ends(CLIENT).expect(flushed(CLIENT))
             assert "client-key-1" not in repr(play.take(Journal).entry)
+
+    @pytest.mark.parametrize("item", ["bearer.some-key", "unknown-api-key.some.key"])
+    def test_nor_is_what_stands_behind_the_dot_of_a_subprotocol(self, item: str) -> None:
+        with Relay().asked(f"{BASE}/openai?model=m", f"Sec-WebSocket-Protocol: {item}") as play:
+            play.from_provider(play.accepting(f"Sec-WebSocket-Protocol: {item}"))
+            play.sent(CLIENT)
+            play.ends(CLIENT)
+            play.sent(PROVIDER)
+            play.expect(flushed(CLIENT))
+            play.ends(PROVIDER).expect(flushed(PROVIDER), session(subprotocol=item.partition(".")[0] + ".…"))
+
+    def test_nor_is_a_token_in_the_place_of_the_account(self) -> None:
+        settings = GatewaySettings(authentication=True, tokens=("gateway-token-1",))
+        target = "/v1/gateway-token-1/default/openai?model=m"
+        play = Relay(realtime_config(settings=settings))
+        with play.asked(target, "cf-aig-authorization: gateway-token-1"):
+            play.from_provider(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n").expect(cut(PROVIDER), refused(403))
+            play.expect(finished(CLIENT))
+            play.ends(CLIENT).expect(flushed(CLIENT), session(account="[token]"))

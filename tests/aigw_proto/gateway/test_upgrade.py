@@ -141,6 +141,14 @@ class TestUpgrade:
         status, _, body = exchange(Turns(), upgrade("/v1/acc/default/openai", "cf-aig-max-attempts: many"))
         assert (status, "cf-aig-max-attempts" in json.loads(body)["message"]) == (400, True)
 
+    def test_no_secret_is_in_the_line_about_a_refusal(self) -> None:
+        turns = Turns(gateway(authentication=True, tokens=(TOKEN,), keys={"openai": {"default": "sk-stored-1"}}))
+        for target in (f"/v1/acc/{TOKEN}", "/v1/acc/sk-stored-1", f"/v1/acc/default/{TOKEN}"):
+            status, _, body = exchange(turns, upgrade(target, f"cf-aig-authorization: {TOKEN}"))
+            assert status == 400
+            assert body
+            assert "[token]" in str(turns.logs[-1].details["reason"])
+
     def test_a_stored_key_that_does_not_exist(self) -> None:
         turns = Turns(gateway(keys={"openai": {"default": "sk-1"}}))
         status, _, body = exchange(turns, upgrade("/v1/acc/default/openai", "cf-aig-byok-alias: other"))

@@ -89,8 +89,6 @@ GROUPS: dict[tuple[str, str, Dialect], list[tuple[str, str, str | None]]] = {
     ("elevenlabs", "api.elevenlabs.io", Dialect.ELEVENLABS_SPEECH): [
         ("?voice_id=V1_-&model_id=m", "/v1/text-to-speech/V1_-/stream-input?model_id=m", "m"),
         ("v1/text-to-speech/V/multi-stream-input", "/v1/text-to-speech/V/multi-stream-input", None),
-    ],
-    ("elevenlabs", "api.elevenlabs.io", Dialect.UNKNOWN): [
         ("v1/speech-to-text/realtime?model_id=s", "/v1/speech-to-text/realtime?model_id=s", "s"),
     ],
     ("fal", "ws.fal.run", Dialect.FAL): [
