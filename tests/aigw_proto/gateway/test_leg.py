@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 
@@ -12,6 +12,7 @@ from aigw_proto._inputs import BytesReceived, BytesSent, ConnectFailed, ConnectF
 from aigw_proto._kinds import LinkId
 from aigw_proto.gateway import GatewayEngine
 from aigw_proto.gateway._leg import Leg, Side
+from aigw_proto.gateway._realtime import Realtime
 from support.frames import frame, parse
 from support.relays import (
     BINARY,
@@ -266,19 +267,10 @@ def drain(play: Relay) -> list[Effect]:
     return effects
 
 
-class _Owner:
-    """A session that does nothing."""
-
-    queued = False
-    scheduled: float | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_args, **_kwargs: None
-
-
 def leg() -> Leg:
+    """Return the leg of a session that does nothing."""
     engine = GatewayEngine(realtime_config(), random_bytes=random.Random(1).randbytes, epoch_unix_seconds=0.0)
-    return Leg(engine._core, _Owner(), Side.PROVIDER, LinkId(1), None)
+    return Leg(engine._core, create_autospec(Realtime, instance=True), Side.PROVIDER, LinkId(1), None)
 
 
 class TestBeforeItIsConnected:

@@ -7,6 +7,7 @@ Opening and refusing are in `test_realtime_opening.py`, back-pressure is in `tes
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 
@@ -93,7 +94,8 @@ class TestRelaying:
             play.from_provider(data[40_000:])
             assert first[0] == 0x02
             pieces = first + play.sent(CLIENT)
-            position, payload, heads = 0, b"", []
+            position, payload = 0, b""
+            heads: list[int] = []
             while position < len(pieces):
                 head, form = pieces[position], pieces[position + 1]
                 size = {126: 2, 127: 8}.get(form, 0)
@@ -518,8 +520,8 @@ class TestBugs:
                 raise ZeroDivisionError
 
             monkeypatch.setattr(_realtime.Realtime, "_passes", fail)
-            monkeypatch.setattr(_realtime.Realtime, "_closing", lambda _: 1 / 0)
-            monkeypatch.setattr(_realtime.Realtime, "closed", lambda *_: None)
+            monkeypatch.setattr(_realtime.Realtime, "_closing", fail)
+            monkeypatch.setattr(_realtime.Realtime, "closed", create_autospec(_realtime.Realtime.closed))
             play.client_says(TEXT, b"x")
             assert play.take(Log).message == "internal error"
             assert play.take(Log).message == "internal error while ending an owner"
