@@ -2,7 +2,7 @@
 #   make demo      install the package, run a gateway and several requests at once on one WebSocket
 #   make test      the whole test suite with branch coverage of aigw_proto, docs examples included
 #   make test-sdk  the gateway behind providers' own SDKs, for Python and for Node
-#   make bench     speed beside other implementations, into docs/performance; bench-check holds it against floors.toml
+#   make bench     speed beside other implementations, into docs/performance; also bench-check, bench-peers
 #   make lint types docs coverage clean
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ sources := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -n
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-sdk bench bench-check lint types docs coverage clean
+.PHONY: help demo test test-sdk bench bench-check bench-peers lint types docs coverage clean
 
 help:
 	@sed -n '2,6s/^#//p' Makefile
@@ -56,6 +56,11 @@ bench: $(BENCH)/installed
 
 bench-check: bench
 	$(BENCH)/bin/python benchmarks/check.py
+
+# Other gateways, as they come from their registries. One that cannot be installed is left out.
+bench-peers: $(BENCH)/installed $(VENV)/litellm/installed $(VENV)/portkey/installed
+	$(BENCH)/bin/python benchmarks/run.py peers --seconds 2
+	$(BENCH)/bin/python benchmarks/report.py
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info docs/_build .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -102,6 +107,16 @@ $(BENCH)/installed: $(VENV)/created $(sources)
 	$(BENCH)/bin/python -m pip --quiet --disable-pip-version-check install --group bench .
 	rm -rf build/lib build/bdist.*
 	touch $@
+
+$(VENV)/litellm/installed: $(VENV)/created
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --quiet --disable-pip-version-check install 'litellm[proxy]==1.105.0' && touch $@ || \
+	  { rm -rf $(@D); echo "LiteLLM could not be installed"; }
+
+$(VENV)/portkey/installed: $(VENV)/created
+	mkdir -p $(@D)
+	cd $(@D) && npm install --silent --no-audit --no-fund --ignore-scripts @portkey-ai/gateway@1.15.2 && touch installed || \
+	  { rm -rf node_modules; echo "Portkey could not be installed"; }
 
 # Clients in JavaScript. Where npm is missing or fails, their tests are skipped and say so.
 $(SDK)/node: $(SDK)/created tests/sdk/node/package.json

@@ -36,6 +36,8 @@ class Result:
     """The contender that the printed ratios are against."""
     cases: dict[str, dict[str, dict[str, list[float]]]] = dataclasses.field(default_factory=dict)
     """By case, contender and measure: one figure for each round."""
+    versions: dict[str, str] = dataclasses.field(default_factory=machine.versions)
+    """Of everything that took part."""
 
     def add(self, case: str, contender: str, sample: Sample) -> None:
         """Note one round."""
@@ -50,7 +52,7 @@ class Result:
             "bench": self.bench,
             "date": time.strftime("%Y-%m-%d"),
             "machine": machine.describe(),
-            "versions": machine.versions(),
+            "versions": self.versions,
             "reference": self.reference,
             "cases": {
                 case: {

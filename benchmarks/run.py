@@ -14,6 +14,7 @@ import echo
 import handshakes
 import latency
 import memory
+import peers
 import processes
 import relay
 import scale
@@ -31,12 +32,14 @@ BENCHES = {
     "sessions": scale.sessions,
     "sizes": scale.sizes,
 }
+MORE = {"peers": peers.run}
+"""Only when asked for."""
 
 
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHES], help="default: all")
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHES, *MORE], help="default: all but peers")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.4, help="of each contender in each round")
     parser.add_argument(
@@ -48,7 +51,7 @@ def main() -> None:
     options = Options(arguments.rounds, arguments.seconds, also)
     processes.build()
     for name in arguments.names or BENCHES:
-        result = BENCHES[name](options)
+        result = {**BENCHES, **MORE}[name](options)
         result.write(arguments.results)
         result.show()
 
