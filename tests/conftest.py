@@ -10,6 +10,12 @@ import os
 
 import hypothesis
 
+from aigw_proto.ws import IMPLEMENTATION
+
 hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("explore", deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
+
+
+def pytest_report_header() -> str:
+    return f"aigw_proto: {IMPLEMENTATION} build"

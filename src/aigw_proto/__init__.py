@@ -4,6 +4,7 @@ Here are the words that all layers share. Machines and engines are in the subpac
 `providers`, `gateway`, `client` and `mock`, the turn loop in `conductor`, the published test kit in `testing`.
 """
 
+from . import _build as _build  # before the others: it chooses between their sources and extensions
 from ._effects import (
     CloseHow,
     CloseLink,

@@ -1,0 +1,81 @@
+cimport cython
+
+from ._mask cimport apply_mask, join_masked, unmask_payload, unmask_slice
+
+
+cdef int _CONTROL
+cdef int _WHOLE
+cdef int _FIRST
+cdef int _MIDDLE
+cdef int _LAST
+cdef bytes _BETWEEN_TABLE
+cdef bytes _BETWEEN_COMPRESSED_TABLE
+cdef bytes _WITHIN_TABLE
+cdef Py_ssize_t _ENOUGH_BYTES
+cdef Py_ssize_t _LONGEST
+cdef object _HEADER_7
+cdef object _HEADER_16
+cdef object _HEADER_64
+cdef object _MASKED_HEADER_7
+cdef object _MASKED_HEADER_16
+cdef object _MASKED_HEADER_64
+
+
+cdef class FrameDecoder:
+    cdef unsigned char _mask_bit
+    cdef bytes _between
+    cdef bytes _kinds
+    cdef Py_ssize_t _max_frame_bytes
+    cdef Py_ssize_t _max_message_bytes
+    cdef Py_ssize_t _max_whole_bytes
+    cdef Py_ssize_t _max_fragments
+    cdef Py_ssize_t _piece_bytes
+    cdef Py_ssize_t _gathered_bytes
+    cdef object _chunks
+    cdef bytes _buffer
+    cdef Py_ssize_t _position
+    cdef int _message_head
+    cdef Py_ssize_t _message_bytes
+    cdef Py_ssize_t _fragments
+    cdef int _kind
+    cdef bytes _key
+    cdef Py_ssize_t _offset
+    cdef Py_ssize_t _remaining
+    cdef bytearray _gathered
+    cdef readonly int head
+    cdef readonly bint whole
+    cdef readonly bint first
+    cdef readonly bint last
+
+    cpdef feed(self, bytes data)
+    cpdef discard(self)
+
+    @cython.locals(
+        buffer=bytes, size=Py_ssize_t, position=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, head=int, kind=int, length=Py_ssize_t
+    )
+    cpdef bytes decode(self)
+
+    @cython.locals(buffer=bytes, end=Py_ssize_t, length=Py_ssize_t)
+    cdef Py_ssize_t _long_length(self, int head, Py_ssize_t form, Py_ssize_t start) except -2
+
+    @cython.locals(allowed=Py_ssize_t)
+    cdef int _check_limits(self, int kind, int head, Py_ssize_t length) except -1
+
+    cdef void _enter(self, int kind, int head, Py_ssize_t length)
+    cdef bytes _begin_pieces(self, int kind, int head, Py_ssize_t length, Py_ssize_t start)
+
+    @cython.locals(buffer=bytes, piece=bytes, position=Py_ssize_t, size=Py_ssize_t, end=Py_ssize_t, kind=int)
+    cdef bytes _next_piece(self)
+
+    @cython.locals(
+        buffer=bytes, gathered=bytearray, most=Py_ssize_t, least=Py_ssize_t, end=Py_ssize_t
+    )
+    cdef bint _gather(self, Py_ssize_t position) except -1
+
+    @cython.locals(rest=bytes, size=Py_ssize_t, parts=list)
+    cdef bytes _wait(self)
+
+
+cpdef bytes encode_header(int head, Py_ssize_t length)
+@cython.locals(length=Py_ssize_t, header=bytes)
+cpdef bytes encode_frame(int head, bytes payload, bytes key)
