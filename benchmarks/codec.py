@@ -1,0 +1,415 @@
+"""Frames to messages and back, beside other implementations, in one process: the time of each, interleaved.
+
+python benchmarks/codec.py [--rounds N] [--only decode-text,encode-server] [--json FILE]
+
+Every contender gets the same octets in the same reads and hands over the same thing: `str` for text, `bytes` for
+binary data. A round runs every contender once for some milliseconds; what is printed are medians of rounds, in brackets
+in proportion to ours, so that a busy machine slows both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import pathlib
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import aiohttp.base_protocol
+import picows
+import websockets.frames
+import websockets.protocol
+import wsproto.connection
+import wsproto.events
+from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
+from aiohttp._websocket.writer import WebSocketWriter
+
+from aigw_proto import Entropy, Role, Signal
+from aigw_proto.ws import IMPLEMENTATION, Delivery, WSConnection
+
+READ_BYTES = 64 * 1024
+ROUND_SECONDS = 0.02
+SIZES = (64, 512, 16 * 1024, 1024 * 1024)
+Run = Callable[[], object]
+"""Does one batch of work."""
+not_counted = [0.0]
+"""Seconds that contenders spent on what is not theirs to do."""
+
+
+def frame(opcode: int, payload: bytes, *, masked: bool) -> bytes:
+    """Return a frame as a peer would send it."""
+    length = len(payload)
+    bit = 0x80 if masked else 0
+    if length <= 125:
+        header = bytes((0x80 | opcode, bit | length))
+    elif length <= 0xFFFF:
+        header = bytes((0x80 | opcode, bit | 126)) + length.to_bytes(2, "big")
+    else:
+        header = bytes((0x80 | opcode, bit | 127)) + length.to_bytes(8, "big")
+    if not masked:
+        return header + payload
+    key = os.urandom(4)
+    mask = int.from_bytes((key * (length // 4 + 1))[:length], "little")
+    return header + key + (int.from_bytes(payload, "little") ^ mask).to_bytes(length, "little")
+
+
+class Stream:
+    """Some messages in one stream, and the reads in which it comes."""
+
+    def __init__(self, opcode: int, size: int, *, masked: bool) -> None:
+        """Make messages of `size` bytes of ASCII: as many as are in a few reads."""
+        self.opcode = opcode
+        self.count = max(1, min(64, 4 * READ_BYTES // size))
+        text = (b'{"type":"response.output_text.delta","delta":"hello"} ' * (size // 50 + 1))[:size]
+        octets = b"".join(frame(opcode, text, masked=masked) for _ in range(self.count))
+        self.reads = [octets[at : at + READ_BYTES] for at in range(0, len(octets), READ_BYTES)]
+        self.payload = text.decode() if opcode == 1 else text
+
+
+# Decoding
+
+
+def ours(stream: Stream, masked: bool, delivery: Delivery = Delivery.MESSAGES) -> Run:
+    role = Role.SERVER if masked else Role.CLIENT
+    connection = WSConnection(role, now=0.0, entropy=Entropy(os.urandom), delivery=delivery)
+
+    def run() -> object:
+        last: Any = None
+        receive_data, next_event, need_data = connection.receive_data, connection.next_event, Signal.NEED_DATA
+        for read in stream.reads:
+            receive_data(read, 0.0)
+            while (event := next_event()) is not need_data:
+                last = event.data  # type: ignore[union-attr]
+        return last
+
+    return run
+
+
+def relayed(stream: Stream, masked: bool) -> Run:
+    return ours(stream, masked, Delivery.RELAY)
+
+
+class _Protocol(aiohttp.base_protocol.BaseProtocol):
+    def __init__(self) -> None:
+        self._reading_paused = False
+        self._paused = False
+
+    def pause_reading(self) -> None:
+        self._reading_paused = True
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: ARG002 - aiohttp's signature
+        self._reading_paused = False
+
+
+def aiohttp_reader(stream: Stream, masked: bool) -> Run:
+    """Read with the compiled reader, messages by `await queue.read()`, as a connection of aiohttp does."""
+    del masked
+    queue = WebSocketDataQueue(_Protocol(), 1 << 28, loop=asyncio.get_event_loop_policy().new_event_loop())
+    reader = WebSocketReader(queue, 1 << 28, compress=False, decode_text=True)
+    buffer = queue._buffer  # noqa: SLF001 - only to know when it is empty
+
+    async def read_all() -> object:
+        last = None
+        read, feed_data = queue.read, reader.feed_data
+        for data in stream.reads:
+            feed_data(data)
+            while buffer:
+                last = (await read()).data
+        return last
+
+    def run() -> object:
+        try:
+            read_all().send(None)
+        except StopIteration as stop:
+            return stop.value
+        raise AssertionError
+
+    return run
+
+
+def aiohttp_parser(stream: Stream, masked: bool) -> Run:
+    """Only parse: messages are taken from the queue behind its back, which is less than any user of aiohttp pays."""
+    del masked
+    loop = asyncio.get_event_loop_policy().new_event_loop()
+
+    def run() -> object:
+        last = None
+        queue = WebSocketDataQueue(_Protocol(), 1 << 28, loop=loop)  # a new one, since its size is not to be set
+        reader = WebSocketReader(queue, 1 << 28, compress=False, decode_text=True)
+        buffer = queue._buffer  # noqa: SLF001 - see above
+        popleft, feed_data = buffer.popleft, reader.feed_data
+        for data in stream.reads:
+            feed_data(data)
+            while buffer:
+                last = popleft()[0].data
+        return last
+
+    return run
+
+
+class _Listener(picows.WSListener):
+    transport: picows.WSTransport
+    last: object = None
+    keep: object
+
+    def on_ws_connected(self, transport: picows.WSTransport) -> None:
+        self.transport = transport
+
+
+class _TextListener(_Listener):
+    def on_ws_frame(self, _transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        self.last = frame.get_payload_as_utf8_text()
+
+
+class _BinaryListener(_Listener):
+    def on_ws_frame(self, _transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        self.last = frame.get_payload_as_bytes()
+
+
+async def _picows_protocol(listener: _Listener) -> Any:
+    server = await picows.ws_create_server(lambda _request: listener, "127.0.0.1", 0, max_frame_size=1 << 28)
+    host, port = server.sockets[0].getsockname()
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(
+        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    protocol = listener.transport.underlying_transport.get_protocol()
+    listener.keep = server, reader, writer
+    return protocol
+
+
+def picows_parser(stream: Stream, masked: bool) -> Run:
+    """Feed its buffered protocol as the loop would; the kernel's part, filling its buffer, is not counted."""
+    if not masked:
+        raise NotImplementedError
+    listener = _TextListener() if stream.opcode == 1 else _BinaryListener()
+    loop = asyncio.new_event_loop()
+    protocol = loop.run_until_complete(_picows_protocol(listener))
+    get_buffer, buffer_updated = protocol.get_buffer, protocol.buffer_updated
+    clock = time.perf_counter
+
+    def run() -> object:
+        for read in stream.reads:
+            start = 0
+            while start < len(read):
+                begin = clock()
+                view = get_buffer(-1)
+                size = min(len(view), len(read) - start)
+                view[:size] = read[start : start + size]
+                start += size
+                not_counted[0] += clock() - begin
+                buffer_updated(size)
+        return listener.last
+
+    return run
+
+
+def websockets_protocol(stream: Stream, masked: bool) -> Run:
+    side = websockets.protocol.SERVER if masked else websockets.protocol.CLIENT
+    protocol = websockets.protocol.Protocol(side, max_size=None)
+    text = stream.opcode == 1
+
+    def run() -> object:
+        last: object = None
+        for read in stream.reads:
+            protocol.receive_data(read)
+            for event in protocol.events_received():
+                last = event.data.decode() if text else event.data  # type: ignore[union-attr]
+        return last
+
+    return run
+
+
+def wsproto_connection(stream: Stream, masked: bool) -> Run:
+    role = wsproto.connection.ConnectionType.SERVER if masked else wsproto.connection.ConnectionType.CLIENT
+    connection = wsproto.connection.Connection(role)
+
+    def run() -> object:
+        last: object = None
+        for read in stream.reads:
+            connection.receive_data(read)
+            for event in connection.events():
+                last = event.data  # type: ignore[attr-defined]
+        return last
+
+    return run
+
+
+# Encoding
+
+
+def _batch(payload: bytes) -> range:
+    return range(max(1, min(64, 262_144 // len(payload))))
+
+
+def ours_encoder(payload: bytes, client: bool) -> Run:
+    role = Role.CLIENT if client else Role.SERVER
+    connection = WSConnection(role, now=0.0, entropy=Entropy(os.urandom))
+    batch = _batch(payload)
+    send_binary, data_to_send = connection.send_binary, connection.data_to_send
+
+    def run() -> object:
+        for _ in batch:
+            send_binary(payload)
+            data_to_send()
+        return None
+
+    return run
+
+
+class _Transport:
+    def write(self, data: bytes) -> None:
+        pass
+
+    def writelines(self, data: list[bytes]) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_extra_info(self, _name: str) -> object:
+        return None
+
+
+def aiohttp_writer(payload: bytes, client: bool) -> Run:
+    protocol = _Protocol()
+    writer = WebSocketWriter(protocol, _Transport(), use_mask=client)  # type: ignore[arg-type]
+    batch = _batch(payload)
+
+    async def send_all() -> None:
+        send_frame = writer.send_frame
+        for _ in batch:
+            await send_frame(payload, 2)
+
+    def run() -> object:
+        try:
+            send_all().send(None)
+        except StopIteration:
+            return None
+        raise AssertionError
+
+    return run
+
+
+def websockets_encoder(payload: bytes, client: bool) -> Run:
+    side = websockets.protocol.CLIENT if client else websockets.protocol.SERVER
+    protocol = websockets.protocol.Protocol(side)
+    batch = _batch(payload)
+
+    def run() -> object:
+        for _ in batch:
+            protocol.send_binary(payload)
+            protocol.data_to_send()
+        return None
+
+    return run
+
+
+def wsproto_encoder(payload: bytes, client: bool) -> Run:
+    role = wsproto.connection.ConnectionType.CLIENT if client else wsproto.connection.ConnectionType.SERVER
+    connection = wsproto.connection.Connection(role)
+    batch = _batch(payload)
+
+    def run() -> object:
+        for _ in batch:
+            connection.send(wsproto.events.BytesMessage(payload))
+        return None
+
+    return run
+
+
+DECODERS: dict[str, Callable[[Stream, bool], Run]] = {
+    "aigw": ours,
+    "aigw relay": relayed,
+    "aiohttp": aiohttp_reader,
+    "aiohttp parser": aiohttp_parser,
+    "picows": picows_parser,
+    "websockets": websockets_protocol,
+    "wsproto": wsproto_connection,
+}
+ENCODERS: dict[str, Callable[[bytes, bool], Run]] = {
+    "aigw": ours_encoder,
+    "aiohttp": aiohttp_writer,
+    "websockets": websockets_encoder,
+    "wsproto": wsproto_encoder,
+}
+
+
+def measure(runs: dict[str, Run], count: int, rounds: int) -> dict[str, list[float]]:
+    """Return the nanoseconds of a message by name, one figure a round."""
+    clock = time.perf_counter
+    repeats: dict[str, int] = {}
+    for name, run in runs.items():
+        run()
+        start = clock()
+        run()
+        repeats[name] = max(1, int(ROUND_SECONDS / max(clock() - start, 1e-7)))
+    samples: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            times = range(repeats[name])
+            not_counted[0] = 0.0
+            start = clock()
+            for _ in times:
+                run()
+            samples[name].append((clock() - start - not_counted[0]) / repeats[name] / count * 1e9)
+    return samples
+
+
+def cases() -> Iterator[tuple[str, dict[str, Run], int]]:
+    """Yield name, contenders and messages in a batch."""
+    for kind, opcode, masked in (
+        ("decode-text", 1, True),
+        ("decode-binary", 2, True),
+        ("decode-unmasked", 1, False),
+    ):
+        for size in SIZES:
+            stream = Stream(opcode, size, masked=masked)
+            runs: dict[str, Run] = {}
+            for name, make in DECODERS.items():
+                try:
+                    runs[name] = make(stream, masked)
+                except NotImplementedError:
+                    continue
+                last = runs[name]()
+                # wsproto leaves it to its users to put messages together; then it has less to do.
+                assert last == stream.payload or name in {"aigw relay", "wsproto"}, name
+            yield f"{kind} {size}", runs, stream.count
+    for kind, client in (("encode-server", False), ("encode-client", True)):
+        for size in SIZES:
+            payload = os.urandom(size)
+            runs = {name: make(payload, client) for name, make in ENCODERS.items()}
+            yield f"{kind} {size}", runs, len(_batch(payload))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    results: dict[str, dict[str, list[float]]] = {}
+    print(f"aigw is {IMPLEMENTATION}; Python {sys.version.split()[0]}")
+    for name, runs, count in cases():
+        if not any(name.startswith(prefix) for prefix in options.only.split(",")):
+            continue
+        samples = results[name] = measure(runs, count, options.rounds)
+        medians = {who: statistics.median(values) for who, values in samples.items()}
+        line = " | ".join(f"{who} {value:,.0f} ns ({value / medians['aigw']:.2f})" for who, value in medians.items())
+        print(f"{name}: {line}", flush=True)
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
