@@ -104,12 +104,15 @@ $(SDK)/installed: $(SDK)/created $(sources)
 	touch $@
 
 # The benchmarks have one too, in which the gateway finds uvloop, and the tests do not.
-$(BENCH)/installed: $(VENV)/created $(sources)
+$(BENCH)/created: $(VENV)/created
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip --quiet --disable-pip-version-check install --upgrade 'pip>=25.1'
-	rm -rf build/lib build/bdist.*
+	touch $@
+
+$(BENCH)/installed: $(BENCH)/created $(sources)
+	rm -rf build
 	$(BENCH)/bin/python -m pip --quiet --disable-pip-version-check install --group bench .
-	rm -rf build/lib build/bdist.*
+	rm -rf build
 	touch $@
 
 $(VENV)/litellm/installed: $(VENV)/created

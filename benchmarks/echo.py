@@ -19,7 +19,6 @@ SCRIPTS: dict[str, list[str]] = {
     "aigw": ["echo_aigw.py"],
     "aigw, asyncio loop": ["echo_aigw.py", "--loop", "asyncio"],
     "aigw anyio, asyncio loop": ["echo_aigw.py", "--driver", "anyio", "--loop", "asyncio"],
-    "aiohttp, asyncio loop": ["echo_aiohttp.py", "--loop", "asyncio"],
     "websockets, asyncio loop": ["echo_websockets.py", "--loop", "asyncio"],
 }
 CASES: dict[str, list[str]] = {

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 
-PACKAGES = ("aigw", "aiohttp", "picows", "websockets", "wsproto", "uvloop", "anyio", "msgspec", "cython")
+PACKAGES = ("aigw", "aiohttp", "picows", "websockets", "wsproto", "uvloop", "anyio", "msgspec")
 CPUS = sorted(os.sched_getaffinity(0))
 SERVER_CPU = CPUS[-1]
 """Where the server under test runs, alone."""

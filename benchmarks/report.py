@@ -1,11 +1,10 @@
 """Turn the last results into pictures and tables for the documentation: python benchmarks/report.py
 
-Writes `docs/performance/*.svg` and `docs/performance/figures.txt`, which `docs/performance.md` includes.
+Writes `docs/performance/*.svg`, and the texts there, which `docs/performance.md` includes.
 """
 
 from __future__ import annotations
 
-import pathlib
 import statistics
 from collections.abc import Iterator
 from typing import Any
@@ -18,15 +17,48 @@ FOLDER = HERE.parent / "docs" / "performance"
 Contenders = dict[str, dict[str, list[float]]]
 TITLES = {
     "codec": "Frames",
-    "handshakes": "Handshakes",
     "echo": "Echo servers",
     "relay": "Realtime relays",
     "latency": "Latency of a relay",
+    "sizes": "Cost against the size of messages",
+    "sessions": "Cost against the number of sessions",
+    "handshakes": "Handshakes",
+    "memory": "Memory of idle sessions",
     "universal": "Universal requests and streams",
     "peers": "Other gateways",
-    "memory": "Memory of idle sessions",
-    "sessions": "Cost against the number of sessions",
-    "sizes": "Cost against the size of messages",
+}
+TEXTS = {
+    "codec": """\
+Bytes to messages and back, without sockets. Every contender gets the same bytes in the same reads, and hands
+over `str` for text and `bytes` for binary. `aigw relay` is what the gateway does: pieces of bytes, which are
+not decoded.""",
+    "echo": """\
+`50 x 1` means fifty connections with one message each in flight. Without a loop's name a server runs on uvloop.
+`C` is the provider that the relays have behind them, in place of a server: as much as the load can ask for.""",
+    "relay": """\
+Client, relay, provider, relay, client: a message that came back was relayed twice. `aigw` is the whole gateway,
+which also checks, limits and watches what it relays. `tcp` only moves bytes, on uvloop, and so does haproxy;
+`none` is the load on the provider itself, both on one processor. The relays with picows, aiohttp and websockets
+are the shortest that are right, on uvloop.""",
+    "latency": """\
+One connection, one message of 1 KiB under way: half of the time there and back, and what a relay adds to it.""",
+    "sizes": """\
+Ten connections, one message each in flight.""",
+    "sessions": """\
+Ten messages in flight go round through all sessions of a relay.""",
+    "handshakes": """\
+Eight connections at a time are opened, upgraded, closed with a closing handshake, and opened again. Through a
+relay both of its sides are.""",
+    "memory": """\
+Growth of the process by 5,000 sessions, each of which has relayed one message of 512 B there and back. What the
+kernel holds for their sockets is not in it.""",
+    "universal": """\
+32 requests under way on one WebSocket; `none` is as many connections straight to the provider over HTTP. Chunks
+of streams have 150 B; *a chunk at a time* means that the provider sends 5,000 a second in all, each by itself.
+The time of a chunk includes its share of the request that it belongs to.""",
+    "peers": """\
+Small requests, 32 under way: over one WebSocket through this gateway, over as many HTTP connections through the
+others, which have no such API. Each process runs on one processor.""",
 }
 BARS = {
     "handshakes": [("rate", "a second")],
@@ -110,23 +142,23 @@ def targets(results: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield from table(["Work", "Case", "Target", "Measured", "Reached"], rows)
 
 
-def figures(bench: str, result: dict[str, Any]) -> Iterator[str]:
-    """Yield the table of one benchmark: a row for each contender, a column for each case."""
-    cases: dict[str, Contenders] = result["cases"]
-    names = list(dict.fromkeys(name for contenders in cases.values() for name in contenders))
+def figures(bench: str, result: dict[str, Any], drawn: list[str]) -> Iterator[str]:
+    """Yield the section of one benchmark: pictures, and a table with a row for each contender and case."""
+    yield from (f"### {TITLES[bench]}", "", TEXTS[bench], "")
+    for name in drawn:
+        yield from (f"![{TITLES[bench]}]({name})", "")
     rows = []
-    for name in names:
-        row = [name]
-        for contenders in cases.values():
-            measures = contenders.get(name, {})
+    for case, contenders in result["cases"].items():
+        measures = [name for name in UNITS if any(name in measured for measured in contenders.values())]
+        for name, measured in contenders.items():
             cells = [
                 f"{pictures.number(statistics.median(values))} {UNITS[measure]} ±{spread(values):.0%}"
-                for measure, values in measures.items()
-                if measure in UNITS
+                for measure in measures
+                if (values := measured.get(measure))
             ]
-            row.append("<br>".join(cells))
-        rows.append(row)
-    yield from table([TITLES[bench], *cases], rows)
+            rows.append([case, name, ", ".join(cells)])
+    header = ["Case", "Who", "Median, and half of the distance between the quartiles"]
+    yield from ("<details><summary>Figures</summary>", "", *table(header, rows), "</details>", "")
 
 
 def faster(results: dict[str, dict[str, Any]]) -> Iterator[str]:
@@ -152,18 +184,19 @@ def main() -> None:
     results = check.load(RESULTS)
     ordered = {bench: results[bench] for bench in TITLES if bench in results}
     FOLDER.mkdir(parents=True, exist_ok=True)
+    drawn: dict[str, list[str]] = {bench: [] for bench in ordered}
     for name, content in draw(ordered):
         (FOLDER / name).write_text(content)
-    write("conditions.txt", conditions(ordered))
-    write("targets.txt", targets(ordered))
-    write("faster.txt", faster(ordered))
-    for bench, result in ordered.items():
-        write(f"{bench}.txt", figures(bench, result))
-
-
-def write(name: str, lines: Iterator[str]) -> None:
-    """Write a text that the report includes."""
-    pathlib.Path(FOLDER / name).write_text("\n".join(lines).rstrip() + "\n")
+        drawn[name.removesuffix(".svg").partition("-")[0]].append(name)
+    sections = [line for bench, result in ordered.items() for line in figures(bench, result, drawn[bench])]
+    texts = {
+        "conditions": conditions(ordered),
+        "targets": targets(ordered),
+        "faster": faster(ordered),
+        "figures": sections,
+    }
+    for name, lines in texts.items():
+        (FOLDER / f"{name}.txt").write_text("\n".join(lines).rstrip() + "\n")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *BENCHES, *MORE], help="default: all but peers")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.4, help="of each contender in each round")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of each contender in each round")
     parser.add_argument(
         "--also", action="append", default=[], help="another build: a name, and the folder of its source"
     )
