@@ -205,15 +205,18 @@ async def _say_farewell(stream: SecureStream) -> None:
 
 
 def hold_back(stream: ByteStream) -> None:
-    """Stop an accepted asyncio transport from reading until `receive()` asks for it.
+    """Stop an accepted asyncio transport from reading until `receive()` asks for it, and from reading much at a time.
 
     anyio pauses a transport after each `receive()` that had to wait, and those that it connects, but not those that it
-    accepts: a peer that sends fast enough from its first byte on would be read without bound.
+    accepts: a peer that sends fast enough from its first byte on would be read without bound. And asyncio reads four
+    times what is asked for; the rest of it would wait in memory for as long as the link is not read.
     """
     inner = stream.transport if isinstance(stream, SecureStream) else stream
     transport = getattr(inner, "_transport", None)
     if isinstance(transport, asyncio.ReadTransport):
         transport.pause_reading()
+        if hasattr(transport, "max_size"):  # of one recv; other loops have their own bounds
+            vars(transport)["max_size"] = _READ_BYTES
 
 
 def _reset_on_close(stream: ByteStream) -> None:

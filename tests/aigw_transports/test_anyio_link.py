@@ -383,3 +383,13 @@ async def test_secure_link_that_never_reads_leaves_the_sender_waiting(tmp_path: 
             idle = 0
             assert sent < 64 * MIB, "read without bound"
         link.close(CloseHow.ABORT)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_asyncio_reads_no_more_at_a_time_than_a_link_asks_for(anyio_backend: str) -> None:
+    near, far = await connection()
+    async with near, far:
+        for stream in (near, far):
+            hold_back(stream)
+            transport = getattr(stream, "_transport")  # noqa: B009 - private to anyio
+            assert transport.max_size == 64 * 1024
