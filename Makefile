@@ -1,5 +1,5 @@
 # Everything runs in .venv, from the installed package: never from the source tree.
-#   make demo      install the package, run a gateway and several requests at once on one WebSocket
+#   make demo      install the package, show several requests at once on one WebSocket and realtime sessions
 #   make test      the whole test suite with branch coverage of aigw_proto, docs examples included
 #   make test-sdk  the gateway behind providers' own SDKs, for Python and for Node
 #   make bench     speed beside other implementations, into docs/performance; also bench-check, bench-peers

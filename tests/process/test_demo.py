@@ -29,7 +29,7 @@ def test_the_demonstration_shows_realtime_sessions(start: Start) -> None:
     assert process.log() == ""
     for mark, words in (
         ("<", "text   session.created"),
-        (">", "text   input_audio_buffer.append 6400 B of audio"),
+        (">", "text   input_audio_buffer.append 4800 B of audio"),
         ("<", r"text   response.output_audio.delta [0-9.]+ k?B of audio"),
         ("<", r"text   response.done \(\d+ tokens\)"),
         ("x", "closed with 4007"),

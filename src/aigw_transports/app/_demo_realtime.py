@@ -95,7 +95,7 @@ def _summary(message: str | bytes) -> str:
         value = fields.get(key)
         if isinstance(value, str) and value:
             is_audio = key == "audio" or "audio.delta" in name
-            shown = f"{size(len(value))} of audio" if is_audio else repr(value)
+            shown = f"{size(len(base64.b64decode(value)))} of audio" if is_audio else repr(value)
             return plain(f"{kind} {name} {shown}", 96)
     return plain(f"{kind} {name}{_usage(fields)}", 96)
 

@@ -134,7 +134,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="aigw",
-        description="An AI gateway that speaks WebSocket first: many AI requests, any HTTP provider, one socket.",
+        description="An AI gateway that speaks WebSocket first: many AI requests, any HTTP provider, one socket; "
+        "and realtime sessions with the providers that have them.",
         epilog='"aigw COMMAND --help" explains a command, with examples. Begin with "aigw demo".',
     )
     parser.add_argument("--version", action="version", version=f"aigw {importlib.metadata.version('aigw')}")
@@ -144,9 +145,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_call(commands.add_parser)
     demo = commands.add_parser(
         "demo",
-        help="show several requests at once on one WebSocket",
-        description="Start a gateway and a fake provider on loopback, run several requests at once on one WebSocket, "
-        "and print every frame as it arrives. Needs no key and no network; ends after a few seconds.",
+        help="show several requests at once on one WebSocket, and realtime sessions",
+        description="Start a gateway and a fake provider on loopback, run several requests at once on one WebSocket "
+        "and two realtime sessions, and print every frame as it arrives. Needs no key and no network; ends after a few "
+        "seconds.",
     )
     demo.set_defaults(run=_demo)
     return parser
