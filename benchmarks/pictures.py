@@ -43,7 +43,7 @@ def bars(title: str, panels: Mapping[str, Mapping[str, tuple[float, float]]]) ->
             parts.append(words(LABELS - 8, y + 12, contender, text_anchor="end"))
             parts.append(f'<rect x="{LABELS}" y="{y:g}" width="{length:.1f}" height="{BAR}" fill="{colour}"/>')
             half = value * spread * scale
-            ends = f"M{LABELS + length - half:.1f} {middle:g}H{LABELS + length + half:.1f}"
+            ends = f"M{LABELS + max(0.0, length - half):.1f} {middle:g}H{LABELS + length + half:.1f}"
             parts.append(f'<path d="{ends}" stroke="{TEXT}" stroke-width="1.5"/>')
             parts.append(words(LABELS + length + half + 6, y + 12, number(value)))
             y += BAR + GAP

@@ -31,7 +31,8 @@ TEXTS = {
     "codec": """\
 Bytes to messages and back, without sockets. Every contender gets the same bytes in the same reads, and hands
 over `str` for text and `bytes` for binary. `aigw relay` is what the gateway does: pieces of bytes, which are
-not decoded.""",
+not decoded. `aiohttp parser` is its parser alone, without the queue that its users read from. Messages of *decode
+fragments* come in 16 frames; picows leaves it to its users to put them together.""",
     "echo": """\
 `50 x 1` means fifty connections with one message each in flight. Without a loop's name a server runs on uvloop.
 `C` is the provider that the relays have behind them, in place of a server: as much as the load can ask for.""",
@@ -92,7 +93,14 @@ def draw(results: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
             panels = {case: medians(contenders, measure) for case, contenders in results[bench]["cases"].items()}
             yield f"{bench}-{measure.replace('_', '-')}.svg", pictures.bars(f"{TITLES[bench]}: {unit}", panels)
     if "codec" in results:
-        for kind in ("decode-text", "decode-binary", "decode-unmasked", "encode-server", "encode-client"):
+        for kind in (
+            "decode-text",
+            "decode-binary",
+            "decode-unmasked",
+            "decode-fragments",
+            "encode-server",
+            "encode-client",
+        ):
             panels = {
                 f"{case} bytes": medians(contenders, "ns")
                 for case, contenders in results["codec"]["cases"].items()
@@ -167,7 +175,7 @@ def faster(results: dict[str, dict[str, Any]]) -> Iterator[str]:
     for bench, result in results.items():
         for case, contenders in result["cases"].items():
             for name in contenders:
-                if name in LESS_WORK or name.startswith("aigw") or bench == "sessions":
+                if name in LESS_WORK or name.startswith("aigw") or bench == "sessions" or case.startswith("pure build"):
                     continue
                 ahead = [
                     f"{1 / times:.2f} ({UNITS[measure]})"
