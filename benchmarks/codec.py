@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import json
 import os
 import pathlib
@@ -28,55 +29,18 @@ import wsproto.connection
 import wsproto.events
 from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
 from aiohttp._websocket.writer import WebSocketWriter
+from codec_stream import Stream
 
 from aigw_proto import Entropy, Role, Signal
 from aigw_proto.ws import IMPLEMENTATION, Delivery, WSConnection
 
-READ_BYTES = 64 * 1024
 ROUND_SECONDS = 0.02
 SIZES = (64, 512, 16 * 1024, 1024 * 1024)
 FRAGMENTS = 16
 Run = Callable[[], object]
 """Does one batch of work."""
-not_counted = [0.0]
-"""Seconds that contenders spent on what is not theirs to do."""
-
-
-def frame(opcode: int, payload: bytes, *, masked: bool, final: bool = True) -> bytes:
-    """Return a frame as a peer would send it."""
-    length = len(payload)
-    bit = 0x80 if masked else 0
-    first = 0x80 | opcode if final else opcode
-    if length <= 125:
-        header = bytes((first, bit | length))
-    elif length <= 0xFFFF:
-        header = bytes((first, bit | 126)) + length.to_bytes(2, "big")
-    else:
-        header = bytes((first, bit | 127)) + length.to_bytes(8, "big")
-    if not masked:
-        return header + payload
-    key = os.urandom(4)
-    mask = int.from_bytes((key * (length // 4 + 1))[:length], "little")
-    return header + key + (int.from_bytes(payload, "little") ^ mask).to_bytes(length, "little")
-
-
-class Stream:
-    """Some messages in one stream, and the reads in which it comes."""
-
-    def __init__(self, opcode: int, size: int, *, masked: bool, fragments: int = 1) -> None:
-        """Make messages of `size` bytes of ASCII: as many as are in a few reads."""
-        self.opcode = opcode
-        self.fragments = fragments
-        self.count = max(1, min(64, 4 * READ_BYTES // size))
-        text = (b'{"type":"response.output_text.delta","delta":"hello"} ' * (size // 50 + 1))[:size]
-        step = size // fragments
-        message = b"".join(
-            frame(0 if at else opcode, text[at : at + step], masked=masked, final=at + step >= size)
-            for at in range(0, size, step)
-        )
-        octets = message * self.count
-        self.reads = [octets[at : at + READ_BYTES] for at in range(0, len(octets), READ_BYTES)]
-        self.payload = text.decode() if opcode == 1 else text
+UNCOUNTED: dict[Run, Run] = {}
+"""What is in a contender's batch but not its own work: timed by itself and taken off."""
 
 
 # Decoding
@@ -201,21 +165,28 @@ def picows_parser(stream: Stream, masked: bool) -> Run:
     loop = asyncio.new_event_loop()
     protocol = loop.run_until_complete(_picows_protocol(listener))
     get_buffer, buffer_updated = protocol.get_buffer, protocol.buffer_updated
-    clock = time.perf_counter  # cheap, since it is read for every buffer
 
     def run() -> object:
         for read in stream.reads:
             start = 0
             while start < len(read):
-                begin = clock()
                 view = get_buffer(-1)
                 size = min(len(view), len(read) - start)
                 view[:size] = read[start : start + size]
                 start += size
-                not_counted[0] += clock() - begin
                 buffer_updated(size)
         return listener.last
 
+    def fill() -> None:
+        for read in stream.reads:
+            start = 0
+            while start < len(read):
+                view = get_buffer(-1)
+                size = min(len(view), len(read) - start)
+                view[:size] = read[start : start + size]
+                start += size
+
+    UNCOUNTED[run] = fill
     return run
 
 
@@ -368,23 +339,27 @@ ENCODERS: dict[str, Callable[[bytes, bool], Run]] = {
 
 def measure(runs: dict[str, Run], count: int, rounds: int) -> dict[str, list[float]]:
     """Return the nanoseconds of a message by name, one figure a round; what other processes take is not in them."""
-    clock = time.process_time
     repeats: dict[str, int] = {}
     for name, run in runs.items():
         run()
-        start = clock()
-        run()
-        repeats[name] = max(1, int(ROUND_SECONDS / max(clock() - start, 1e-7)))
+        repeats[name] = max(1, int(ROUND_SECONDS / max(timed(run, 3) / 3, 1e-6)))
     samples: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
-            times = range(repeats[name])
-            not_counted[0] = 0.0
-            start = clock()
-            for _ in times:
-                run()
-            samples[name].append((clock() - start - not_counted[0]) / repeats[name] / count * 1e9)
+            samples[name].append(timed(run, repeats[name]) / repeats[name] / count * 1e9)
+    for name, run in runs.items():
+        if run in UNCOUNTED:
+            less = statistics.median(timed(UNCOUNTED[run], repeats[name]) for _ in range(rounds))
+            samples[name] = [sample - less / repeats[name] / count * 1e9 for sample in samples[name]]
     return samples
+
+
+def timed(run: Run, times: int) -> float:
+    """Return the CPU seconds of so many batches."""
+    start = time.process_time()
+    for _ in range(times):
+        run()
+    return time.process_time() - start
 
 
 def cases() -> Iterator[tuple[str, dict[str, Run], int]]:
@@ -414,7 +389,18 @@ def cases() -> Iterator[tuple[str, dict[str, Run], int]]:
             yield f"{kind} {size}", runs, len(_batch(payload))
 
 
+def keep_memory() -> None:
+    """Let the allocator keep what is freed. Otherwise luck decides who pays for the pages of large messages."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+        mallopt(trim_threshold, 1 << 30)
+        mallopt(top_pad, 1 << 26)
+        mallopt(mmap_threshold, 1 << 25)
+
+
 def main() -> None:
+    keep_memory()
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", default="")
