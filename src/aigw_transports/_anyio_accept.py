@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,6 +10,7 @@ from anyio.abc import ByteStream, Listener, SocketAttribute
 
 from aigw_proto._effects import Log, LogLevel
 
+from ._accepting import HANDSHAKE_SECONDS, MOST_HANDSHAKES, handshake_error, readable_address
 from ._anyio_link import hold_back
 from ._anyio_tls import SecureStream
 
@@ -19,12 +19,8 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-__all__ = ["HANDSHAKE_SECONDS", "SecureListener", "bound_address", "peer_name"]
+__all__ = ["SecureListener", "bound_address", "peer_name"]
 
-HANDSHAKE_SECONDS = 10.0
-"""From accepting a connection to the end of its TLS handshake: as long as for the request head behind it."""
-MOST_HANDSHAKES = 4096
-"""Handshakes at once. An honest one takes as long as a few packets travel, so beyond it the oldest is given up."""
 _BROKEN = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
@@ -102,10 +98,7 @@ class SecureListener(Listener[ByteStream]):
 def peer_name(stream: ByteStream) -> str:
     """Return where a stream comes from, as `host:port`; a UNIX socket has a path, or nothing."""
     address: tuple[str, int] | str = stream.extra(SocketAttribute.remote_address, "unknown")  # noqa: S610 - no database
-    host, port = _pair(address)
-    if not port:
-        return host or "local"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return readable_address(_pair(address) if isinstance(address, tuple) else address)
 
 
 def bound_address(listener: Listener[ByteStream]) -> tuple[str, int]:
@@ -118,9 +111,4 @@ def _pair(address: tuple[str, int] | str) -> tuple[str, int]:
 
 
 def _in_words(error: Exception) -> str:
-    cause = error if isinstance(error, OSError) else error.__cause__  # anyio wraps what the system says
-    if isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) or not isinstance(cause, OSError):
-        return "the client closed the connection"
-    if isinstance(cause, ssl.SSLError):
-        return (cause.reason or str(cause)).replace("_", " ").lower()
-    return os.strerror(cause.errno) if cause.errno else str(cause)
+    return handshake_error(error if isinstance(error, OSError) else error.__cause__)  # anyio wraps what the system says

@@ -9,20 +9,20 @@ The driver decides nothing. What it knows beyond moving bytes are two bounds tha
 
 from __future__ import annotations
 
-import errno
-import logging
 import math
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from aigw_proto._effects import CloseHow, Connect, Deliver, Journal, Log, LogLevel
+from aigw_proto._effects import Connect, Deliver, Log, LogLevel
 from aigw_proto._inputs import ConnectFailed, Input, LinkAccepted, LinkConnected
-from aigw_proto.conductor import FLUSH_SECONDS, Conductor
+from aigw_proto.conductor import FLUSH_SECONDS
 
+from ._accepting import ACCEPT_PAUSE_SECONDS, is_passing
 from ._anyio_accept import bound_address, peer_name
 from ._anyio_connect import negotiated_protocol, open_stream
 from ._anyio_link import CLOSE_NOTIFY_SECONDS, Link
+from ._driver import BaseDriver, log_to_standard_library
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,21 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["CLOSE_NOTIFY_SECONDS", "FLUSH_SECONDS", "Driver", "log_to_standard_library", "serve"]
 
 InputT = TypeVar("InputT")
-_ACCEPT_PAUSE_SECONDS = 0.1  # when the process is out of file descriptors: until others are closed
-_PASSING = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPERM, errno.EPROTO}
-    | {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EOPNOTSUPP}
-)
-"""What accept(2) says of one connection, or for a while, and not of the listener."""
 
 
-def log_to_standard_library(effect: Log) -> None:
-    """Write a `Log` effect to the standard library's logger `aigw`."""
-    details = " ".join(f"{name}={value}" for name, value in effect.details.items())
-    logging.getLogger("aigw").log(effect.level, "%s %s", effect.message, details, exc_info=effect.exception)
-
-
-class Driver(Generic[InputT]):
+class Driver(BaseDriver[InputT, Link]):
     """Runs one engine on sockets. Create it, then `run()` it once; `feed()` works while it runs.
 
     `InputT` is what the engine takes beside the inputs of the world, which only an embedding program feeds.
@@ -66,33 +54,11 @@ class Driver(Generic[InputT]):
 
         A sink must not block and not raise. Without `log`, lines go to the standard library's logger `aigw`.
         """
-        self._journal = journal
-        self._log = log or log_to_standard_library
-        self._deliver = deliver
-        self._conductor: Conductor[InputT | Input] = Conductor(engine, self, anyio.current_time)
-        self._links: dict[LinkId, Link] = {}
-        self._addresses: tuple[tuple[str, int], ...] = ()
+        super().__init__(engine, anyio.current_time, journal, log, deliver)
         self._tasks: TaskGroup | None = None
         self._timer = anyio.CancelScope()
         self._deadline = math.inf
         self._ended = anyio.Event()
-        self._error: Exception | None = None
-
-    @property
-    def addresses(self) -> tuple[tuple[str, int], ...]:
-        """Host and port of each listener, as bound."""
-        return self._addresses
-
-    @property
-    def running(self) -> bool:
-        """True while the engine takes inputs: from the start of `run()` until it drained, failed or was cancelled."""
-        return self._tasks is not None and not self._conductor.ended
-
-    def feed(self, event: InputT | Input) -> None:
-        """Give the engine an input of its own kind, or a `ShutdownRequested`; RuntimeError when not `running`."""
-        if not self.running:
-            raise RuntimeError("the driver is not running")
-        self._feed(event)
 
     async def run(
         self,
@@ -105,8 +71,7 @@ class Driver(Generic[InputT]):
         Takes the listeners over and closes them. An exception of the engine or a sink ends everything and comes out of
         here. Cancelling resets every open link.
         """
-        if self._tasks is not None or self._conductor.ended:
-            raise RuntimeError("a driver runs once")
+        self._begin()
         try:
             async with anyio.create_task_group() as self._tasks:
                 try:
@@ -126,7 +91,7 @@ class Driver(Generic[InputT]):
     ) -> None:
         self._addresses = tuple(bound_address(listener) for listener in listeners)
         async with anyio.create_task_group() as tasks:
-            self._run_turns(self._conductor.start)
+            self._wake()
             for listener in listeners:
                 tasks.start_soon(self._listen, listener)
             tasks.start_soon(self._keep_time)
@@ -134,16 +99,9 @@ class Driver(Generic[InputT]):
             await self._ended.wait()
             tasks.cancel_scope.cancel()
 
-    def _feed(self, event: InputT | Input) -> None:
-        self._run_turns(lambda: self._conductor.feed(event))
-
-    def _run_turns(self, turns: Callable[[], None]) -> None:
-        try:
-            turns()
-        except Exception as error:  # noqa: BLE001 - whatever it is, run() raises it once all links are closed
-            self._error = self._error or error
-            if self._tasks is not None:
-                self._tasks.cancel_scope.cancel()
+    def _give_up(self) -> None:
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
 
     # -- tasks
 
@@ -153,7 +111,7 @@ class Driver(Generic[InputT]):
                 await anyio.sleep_forever()
             if self._deadline <= anyio.current_time():
                 self._deadline = math.inf
-                self._run_turns(self._conductor.wake)
+                self._wake()
 
     async def _listen(self, listener: Listener[ByteStream]) -> None:
         while True:
@@ -161,10 +119,10 @@ class Driver(Generic[InputT]):
                 await listener.serve(self._accept, self._tasks)
             except (OSError, anyio.BrokenResourceError) as error:
                 cause = error if isinstance(error, OSError) else error.__cause__  # anyio wraps it under trio
-                if not isinstance(cause, OSError) or cause.errno not in _PASSING:
+                if not isinstance(cause, OSError) or not is_passing(cause):
                     raise
                 self._log(Log(LogLevel.WARNING, "cannot accept a connection", {"error": str(cause)}))
-                await anyio.sleep(_ACCEPT_PAUSE_SECONDS)
+                await anyio.sleep(ACCEPT_PAUSE_SECONDS)
 
     async def _accept(self, stream: ByteStream) -> None:
         if self._conductor.ended:
@@ -193,36 +151,6 @@ class Driver(Generic[InputT]):
         """See `Ports`."""
         if self._tasks is not None:
             self._tasks.start_soon(self._open, self._new_link(effect.link), effect)
-
-    def send(self, link: LinkId, chunks: list[bytes]) -> int:
-        """See `Ports`."""
-        return self._links[link].send(chunks)
-
-    def set_reading(self, link: LinkId, enabled: bool) -> None:
-        """See `Ports`."""
-        self._links[link].set_reading(enabled)
-
-    def end_sending(self, link: LinkId) -> None:
-        """See `Ports`."""
-        self._links[link].end_sending()
-
-    def close(self, link: LinkId, how: CloseHow) -> None:
-        """See `Ports`."""
-        self._links.pop(link).close(how)
-
-    def journal(self, effect: Journal) -> None:
-        """See `Ports`."""
-        if self._journal is not None:
-            self._journal(effect.entry)
-
-    def log(self, effect: Log) -> None:
-        """See `Ports`."""
-        self._log(effect)
-
-    def deliver(self, effect: Deliver) -> None:
-        """See `Ports`."""
-        if self._deliver is not None:
-            self._deliver(effect)
 
     def drained(self) -> None:
         """See `Ports`."""

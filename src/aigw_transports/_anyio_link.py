@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections import deque
 from typing import TYPE_CHECKING
 
 import anyio
@@ -21,6 +20,7 @@ from aigw_proto._inputs import BytesReceived, BytesSent, PeerClosed
 from aigw_proto.conductor import FLUSH_SECONDS
 
 from ._anyio_tls import SecureStream
+from ._backlog import Backlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +35,6 @@ __all__ = ["CLOSE_NOTIFY_SECONDS", "Link", "hold_back"]
 CLOSE_NOTIFY_SECONDS = 1.0
 """How long a closed TLS link waits for the peer's close_notify; ours is sent at once."""
 _READ_BYTES = 64 * 1024
-_JOIN_BYTES = 64 * 1024  # small chunks go out together: a system call costs more than copying this much
-_SLICE_BYTES = 256 * 1024  # big chunks go out in parts, so that their progress is seen and reported
 _BROKEN = (OSError, anyio.BrokenResourceError, anyio.BusyResourceError, anyio.ClosedResourceError)
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: frees what the kernel still held for the peer, too
 
@@ -45,7 +43,7 @@ class Link:
     """The state of one link and its tasks."""
 
     __slots__ = (
-        "_broken", "_ending", "_feed", "_offset", "_open", "_queue", "_reading", "_told_end", "_unsent_bytes", "_work",
+        "_broken", "_ending", "_feed", "_open", "_queue", "_reading", "_told_end", "_unsent_bytes", "_work",
         "closing", "link", "scope",
     )  # fmt: skip
 
@@ -56,8 +54,7 @@ class Link:
         self.closing = False
         self._feed = feed
         self._open = False
-        self._queue: deque[bytes] = deque()
-        self._offset = 0  # what was taken from the first of the queue
+        self._queue = Backlog()
         self._unsent_bytes = 0
         self._ending = False
         self._broken = False
@@ -136,7 +133,7 @@ class Link:
         """Write until the link is closing and nothing is queued."""
         while self._queue or not self.closing:
             if self._queue:
-                block = self._next_block()
+                block = self._queue.next_block()
                 try:
                     await stream.send(block)
                 except _BROKEN:
@@ -158,23 +155,6 @@ class Link:
             await stream.send_eof()
         except _BROKEN:
             self._break()
-
-    def _next_block(self) -> bytes:
-        queue = self._queue
-        first = queue[0]
-        if len(first) > _SLICE_BYTES:
-            block = first[self._offset : self._offset + _SLICE_BYTES]
-            self._offset += _SLICE_BYTES
-            if self._offset >= len(first):
-                self._offset = 0
-                queue.popleft()
-            return block
-        parts = [queue.popleft()]
-        room = _JOIN_BYTES - len(first)
-        while queue and len(queue[0]) <= room:
-            room -= len(queue[0])
-            parts.append(queue.popleft())
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _break(self) -> None:
         """Note that nothing can be sent or read any more, and tell the engine what it does not know."""

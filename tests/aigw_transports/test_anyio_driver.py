@@ -281,7 +281,7 @@ class Tired(Listener[SocketStream]):
 @pytest.mark.anyio
 @pytest.mark.parametrize("wrapped", [False, True], ids=["as asyncio says it", "as trio says it"])
 async def test_running_out_of_file_descriptors_is_survived(monkeypatch: pytest.MonkeyPatch, wrapped: bool) -> None:
-    monkeypatch.setattr(_anyio_driver, "_ACCEPT_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(_anyio_driver, "ACCEPT_PAUSE_SECONDS", 0.001)
     lines: list[Log] = []
     engine = Server()
     with anyio.fail_after(20):

@@ -370,8 +370,8 @@ async def test_secure_link_that_never_reads_leaves_the_sender_waiting(tmp_path: 
         sent = idle = 0
         while idle < 100:
             if not records:
-                peer._object.write(bytes(MIB))
-                records = peer._outgoing.read()
+                peer._session.encrypt(bytes(MIB))
+                records = peer._session.outgoing()
             try:
                 count = os.write(raw.fileno(), records)
             except BlockingIOError:

@@ -96,7 +96,7 @@ async def test_bytes_both_ways(client: ssl.SSLContext, key_type: trustme.KeyType
 async def test_what_came_together_is_received_together(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
     async with secured(client, server) as (near, far):
         for _ in range(100):
-            near._object.write(b"x" * 10)
+            near._session.encrypt(b"x" * 10)
         await near.send(b"y")
         assert await far.receive(995) == b"x" * 995
         assert await far.receive(995) == b"x" * 5 + b"y"
@@ -121,8 +121,8 @@ async def test_one_direction_ends_before_the_other(client: ssl.SSLContext, serve
 
 async def test_ending_keeps_what_is_not_decrypted_yet(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
     async with secured(client, server) as (near, far):
-        near._object.write(b"0123456789")
-        near._object.write(b"abc")
+        near._session.encrypt(b"0123456789")
+        near._session.encrypt(b"abc")
         await near.send(b"z")
         assert await far.receive(2) == b"01"
         await far.send_eof()
@@ -135,7 +135,7 @@ async def test_ending_keeps_what_is_not_decrypted_yet(client: ssl.SSLContext, se
 
 async def test_ending_after_the_peer(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
     async with secured(client, server) as (near, far):
-        near._object.write(b"last words")
+        near._session.encrypt(b"last words")
         await near.send_eof()
         assert await far.receive(4) == b"last"
         await far.send_eof()
@@ -163,8 +163,8 @@ async def test_a_stream_that_is_cut(client: ssl.SSLContext, server: ssl.SSLConte
 
 async def test_garbage_behind_good_bytes(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
     async with secured(client, server) as (near, far):
-        near._object.write(b"good")
-        await near.transport.send(near._outgoing.read() + b"\x17\x03\x03\x00\x20" + bytes(32))
+        near._session.encrypt(b"good")
+        await near.transport.send(near._session.outgoing() + b"\x17\x03\x03\x00\x20" + bytes(32))
         assert await far.receive() == b"good"
         with pytest.raises(ssl.SSLError):
             await far.receive()
