@@ -43,8 +43,8 @@ class TlsSession:
         """The version of TLS, once known."""
         return self._object.version()
 
-    def receive_data(self, data: bytes) -> None:
-        """Store bytes of the peer; nothing is looked at."""
+    def receive_data(self, data: bytes | memoryview) -> None:
+        """Copy bytes of the peer; nothing is looked at."""
         self._incoming.write(data)
 
     def receive_eof(self) -> None:

@@ -64,7 +64,8 @@ class Addresses:
 
 def _piece(offset: int, size: int) -> bytes:
     start = offset % 251
-    return _PATTERN[start : start + size]
+    pattern = _PATTERN * (1 + (start + size) // len(_PATTERN))  # a driver may read as much at once as it likes
+    return pattern[start : start + size]
 
 
 class Listener(ToyEngine):

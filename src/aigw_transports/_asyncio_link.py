@@ -1,0 +1,258 @@
+"""One link of the asyncio driver: the protocol of a transport, which is a socket's or has TLS on top of one.
+
+The transport is told to complain (`pause_writing`) as soon as the kernel does not take a write whole. What comes then
+waits here and goes on in blocks, one whenever the transport's buffer is empty, so that progress is reported; the
+transport holds one block at most. A link that is not held up writes at once and has nothing to remember.
+
+What is read goes through one buffer for all links: asyncio allocates 256 KiB for each read otherwise, which costs more
+than all else that a small message does, and hands so much on at once.
+
+`write()` is given one block for all chunks instead of `writelines()`: that joined them too up to Python 3.11, and did
+not call `pause_writing` in releases of 3.12 and 3.13 (CVE-2024-12254).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from typing import TYPE_CHECKING, Protocol, cast
+
+from aigw_proto._effects import CloseHow
+from aigw_proto._inputs import BytesReceived, BytesSent, Input, PeerClosed
+from aigw_proto.conductor import FLUSH_SECONDS
+
+from ._backlog import JOIN_BYTES, SLICE_BYTES, Backlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aigw_proto._kinds import LinkId
+
+    from ._asyncio_tls import SecureTransport
+
+__all__ = ["READ_BYTES", "Home", "Link", "reset"]
+
+READ_BYTES = 64 * 1024
+"""How much is read at a time."""
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: frees what the kernel still held for the peer, too
+
+
+class Home(Protocol):
+    """Where links live: whom they feed, and who waits until the last has gone."""
+
+    loop: asyncio.AbstractEventLoop
+    read_buffer: memoryview
+    """Of `READ_BYTES`. What a read brings is taken out at once, so all transports of a loop can share it."""
+
+    def feed_link(self, event: Input) -> None:
+        """Take what happened to a link."""
+        ...
+
+    def opened(self, owner: Link | SecureTransport) -> None:
+        """Note that `owner` has a socket now, so that it can be reset when all ends."""
+        ...
+
+    def lost(self, owner: Link | SecureTransport) -> None:
+        """Note that the socket is closed."""
+        ...
+
+
+class Link(asyncio.BufferedProtocol):
+    """The state of one link. The ports never wait; nothing is fed any more once it is closing."""
+
+    __slots__ = (
+        "_backlog", "_blocked", "_buffer", "_ending", "_feed", "_handed_bytes", "_home", "_lost", "_paused",
+        "_reported_bytes", "_timer", "_told_end", "_transport", "birth", "closing", "link", "withdraw",
+    )  # fmt: skip
+
+    def __init__(self, home: Home, link: LinkId, birth: Input) -> None:
+        """Prepare a link; `birth` is fed when it opens, and `withdraw` is what a close does before."""
+        self.link = link
+        self.birth = birth
+        self.closing = False
+        self.withdraw: Callable[[], object] | None = None
+        self._home = home
+        self._feed = home.feed_link
+        self._buffer = home.read_buffer
+        self._transport: asyncio.Transport | SecureTransport | None = None
+        self._backlog = Backlog()  # empty while the transport takes everything
+        self._blocked = False
+        self._handed_bytes = 0  # of the last block; the transport's own count is of encrypted bytes under TLS
+        self._reported_bytes = 0
+        self._ending = False
+        self._paused = False
+        self._told_end = False
+        self._lost = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- ports
+
+    def send(self, chunks: list[bytes]) -> int:
+        """Hand chunks to the kernel; return how many bytes of this link it has not taken."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return 0  # broken: the engine is about to hear of it
+        if self._blocked:
+            self._backlog.extend(chunks)
+        elif len(chunks) == 1 and len(chunks[0]) <= SLICE_BYTES:
+            self._handed_bytes = len(chunks[0])
+            transport.write(chunks[0])
+        elif (size := sum(map(len, chunks))) <= JOIN_BYTES:
+            self._handed_bytes = size
+            transport.write(b"".join(chunks))
+        else:
+            self._backlog.extend(chunks)
+            self._pump(transport)
+        if not self._blocked:
+            return 0
+        self._reported_bytes = self._unsent_bytes()
+        return self._reported_bytes
+
+    def set_reading(self, enabled: bool) -> None:
+        """Start or stop reading. Behind the peer's end there is nothing, and asyncio would tell the end again."""
+        transport = self._transport
+        if transport is None or self._told_end or transport.is_closing():
+            return
+        self._paused = not enabled
+        if enabled:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
+
+    def end_sending(self) -> None:
+        """End the sending direction behind what waits."""
+        self._ending = True
+        if not self._blocked:
+            self._send_eof()
+
+    def close(self, how: CloseHow) -> None:
+        """Feed nothing any more, and close: at once, or when all that waits is sent."""
+        self.closing = True
+        transport = self._transport
+        if transport is None or how is CloseHow.ABORT:
+            self.reset()
+        elif self._lost:
+            pass
+        elif self._blocked:
+            self._timer = self._home.loop.call_later(FLUSH_SECONDS, self.reset)
+            self.set_reading(True)  # for nothing: what lies unread at the end would turn it into a reset
+        else:
+            transport.close()
+
+    def reset(self) -> None:
+        """Drop what waits, here and in the kernel, and close at once; before it opens, see that it never does."""
+        self.closing = True
+        if self._transport is None:
+            if self.withdraw is not None:
+                self.withdraw()
+        elif not self._lost:
+            reset(self._transport)
+
+    # -- what the transport tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin on a socket."""
+        self._home.opened(self)
+        self.begin(cast("asyncio.Transport", transport))
+
+    def begin(self, transport: asyncio.Transport | SecureTransport) -> None:
+        """Begin on any transport."""
+        self._transport = transport
+        transport.set_write_buffer_limits(high=0)
+        if self.closing:  # a connect may succeed in the moment in which it is withdrawn
+            reset(transport)
+        else:
+            self._feed(self.birth)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the buffer for one read."""
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Feed what was read."""
+        self.data_received(self._buffer[:nbytes].tobytes())
+
+    def data_received(self, data: bytes) -> None:
+        """Feed bytes of the peer."""
+        if self._paused and self._transport is not None:  # uvloop begins to read when the birth has been told
+            self._transport.pause_reading()
+        if not self.closing:
+            self._feed(BytesReceived(self.link, data))
+
+    def eof_received(self) -> bool:
+        """Tell the peer's end; the transport stays open, for the answer."""
+        self._tell_end(clean=True)
+        return True
+
+    def pause_writing(self) -> None:
+        """Note that the kernel has not taken everything."""
+        self._blocked = True
+
+    def resume_writing(self) -> None:
+        """Go on with what waits: the kernel has taken everything."""
+        self._blocked = False
+        self._handed_bytes = 0
+        if self._transport is not None:
+            self._pump(self._transport)
+        if not self._blocked and (self._ending or self.closing):
+            self._home.loop.call_soon(self._finish)  # asyncio goes on with the transport as soon as this returns
+        self._tell_unsent(self._unsent_bytes() if self._blocked else 0)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell what the engine does not know: that nothing can be sent or read any more, or that nothing waits."""
+        del exc  # the reason is of no use: whatever it is, the stream is broken
+        self._lost = True
+        self._blocked = False
+        self._backlog.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._told_end:
+            self._tell_unsent(0)
+        else:
+            self._tell_end(clean=False)
+        self._home.lost(self)
+
+    def _pump(self, transport: asyncio.Transport | SecureTransport) -> None:
+        while self._backlog and not self._blocked:
+            block = self._backlog.next_block()
+            self._handed_bytes = len(block)
+            transport.write(block)
+
+    def _finish(self) -> None:
+        """Do what had to wait until everything was sent."""
+        if self._ending:
+            self._send_eof()
+        if self.closing and self._transport is not None and not self._transport.is_closing():
+            self._transport.close()
+
+    def _send_eof(self) -> None:
+        self._ending = False
+        if self._transport is not None and not self._transport.is_closing():
+            with contextlib.suppress(OSError):  # reset by the peer, which reading or writing will find out
+                self._transport.write_eof()
+
+    def _unsent_bytes(self) -> int:
+        waiting = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        return self._backlog.size_bytes + min(self._handed_bytes, waiting)
+
+    def _tell_end(self, *, clean: bool) -> None:
+        if not self.closing and not self._told_end:
+            self._told_end = True
+            self._feed(PeerClosed(self.link, clean))
+
+    def _tell_unsent(self, unsent: int) -> None:
+        if unsent < self._reported_bytes and not self.closing:
+            self._reported_bytes = unsent
+            self._feed(BytesSent(self.link, unsent))
+
+
+def reset(transport: asyncio.Transport | SecureTransport) -> None:
+    """Close at once, with a reset instead of an end."""
+    raw: socket.socket | None = transport.get_extra_info("socket")
+    if raw is not None:
+        with contextlib.suppress(OSError):  # the connection may be gone already
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    transport.abort()
