@@ -63,6 +63,21 @@ class Start(Protocol):
         ...
 
 
+TRANSPORTS = {"asyncio on uvloop": "asyncio", "asyncio": "asyncio", "anyio": "anyio", "trio": "trio"}
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """Name each transport to a test; for asyncio without uvloop, that is hidden from the processes it starts."""
+    if request.param == "asyncio":
+        hidden = tmp_path_factory.mktemp("without-uvloop")
+        (hidden / "sitecustomize.py").write_text('import sys\n\nsys.modules["uvloop"] = None\n')
+        monkeypatch.setenv("PYTHONPATH", str(hidden))
+    return TRANSPORTS[request.param]
+
+
 @pytest.fixture
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Start `aigw` commands; they are killed and waited for at the end of the test."""

@@ -16,8 +16,6 @@ from websockets.sync.client import connect
 if TYPE_CHECKING:
     from .conftest import Process, Start
 
-TRANSPORTS = ["asyncio", "anyio", "trio"]
-
 
 def create(event_id: str, *, stream: bool = False, fault: str = "", provider: str = "openai") -> str:
     query = {"model": "m", "stream": stream, "messages": [{"role": "user", "content": "Hello there"}]}
@@ -42,7 +40,6 @@ def get(process: Process, path: str) -> tuple[int, bytes]:
         connection.close()
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_serves_and_drains(start: Start, transport: str) -> None:
     process = start("serve", "--port", "0", "--transport", transport)
     with connect(process.url()) as socket_:
@@ -161,7 +158,6 @@ def test_many_open_files_are_allowed(start: Start) -> None:
     assert soft == hard
 
 
-@pytest.mark.parametrize("transport", ["asyncio", "trio"])
 def test_running_out_of_open_files_is_survived(start: Start, transport: str) -> None:
     process = start("serve", "--port", "0", "--transport", transport)
     address = process.address()

@@ -67,7 +67,6 @@ def secure(address: tuple[str, int]) -> ssl.SSLSocket:
 
 
 @pytest.mark.parametrize("key_type", list(trustme.KeyType))
-@pytest.mark.parametrize("transport", ["asyncio", "trio"])
 def test_serves_and_drains(start: Start, tmp_path: Path, transport: str, key_type: trustme.KeyType) -> None:
     process = start(*options(tmp_path, key_type), "--transport", transport)
     assert process.popen.stdout is not None
@@ -99,7 +98,6 @@ def failed_handshakes(process: Process, count: int) -> list[str]:
     return [line.partition(" error=")[2].strip('"') for line in lines]
 
 
-@pytest.mark.parametrize("transport", ["asyncio", "trio"])
 def test_bad_neighbours(start: Start, tmp_path: Path, transport: str) -> None:
     process = start(*options(tmp_path), "--transport", transport)
     address = process.address()
@@ -168,7 +166,6 @@ def test_what_is_not_served_ends_at_once(start: Start, tmp_path: Path) -> None:
     assert process.stop(signal.SIGTERM) == 0
 
 
-@pytest.mark.parametrize("transport", ["asyncio", "trio"])
 def test_a_realtime_session(start: Start, tmp_path: Path, transport: str) -> None:
     process = start(*options(tmp_path), "--transport", transport)
     host, port = process.address()

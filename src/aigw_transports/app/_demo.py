@@ -6,6 +6,7 @@ is the one that programs use. The providers' delays are asked for with the fake 
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import time
@@ -19,6 +20,7 @@ from ..anyio import RequestRejected, connect
 from ._demo_realtime import INTRODUCTION as REALTIME_INTRODUCTION
 from ._demo_realtime import show_realtime
 from ._serve import gateway_engine, mock_engine, redirected, running
+from ._transports import run_on
 from .config import default
 from .log import TextLog, plain
 
@@ -32,6 +34,7 @@ __all__ = ["run_demo"]
 _COLOURS = (32, 36, 35, 33, 31, 34)
 _MARKS = {"universal.created": "C", "universal.stream": "*", "universal.done": "D"}
 _MOST_CHUNKS_BEFORE_CANCEL = 4
+_TRANSPORT = "asyncio"
 _INTRODUCTION = """\
 One WebSocket, {count} requests at once. Each has a column: C is its first frame, * a piece
 of its stream, D its end; a line | means that its answer is still under way.
@@ -111,7 +114,7 @@ class Screen:
 
 def run_demo(out: TextIO) -> int:
     """Run the demonstration and print it to `out`; return the exit status."""
-    return anyio.run(_demo, out)
+    return run_on(_TRANSPORT, functools.partial(_demo, out))
 
 
 async def _demo(out: TextIO) -> int:
@@ -119,9 +122,9 @@ async def _demo(out: TextIO) -> int:
     lines = io.StringIO()
     log = TextLog(lines)
     results: dict[str, str] = {}
-    async with running(mock_engine(), log) as mock_port:
+    async with running(mock_engine(), log, _TRANSPORT) as mock_port:
         engine = gateway_engine(redirected(default().gateway, mock_port))
-        async with running(engine, log, journal=True) as port:
+        async with running(engine, log, _TRANSPORT, journal=True) as port:
             url = f"ws://127.0.0.1:{port}/v1/demo/default"
             async with connect(url, on_frame=screen.show) as gateway:
                 screen.line(_INTRODUCTION.format(count=len(ASKS)))

@@ -1,4 +1,4 @@
-"""`aigw serve` and `aigw mock`: an engine on the anyio driver, until a signal says stop.
+"""`aigw serve` and `aigw mock`: an engine on a driver, until a signal says stop.
 
 The first SIGINT or SIGTERM asks the engine to drain; a second one ends the process at once. `aigw serve` without a
 configuration, or with `--mock`, runs a second engine in the same process: a fake provider on a loopback port of its
@@ -23,11 +23,11 @@ from aigw_proto.gateway import GatewayConfig, GatewayEngine
 from aigw_proto.mock import MockEngine
 from aigw_proto.providers import BaseUrl
 
-from .._anyio_accept import SecureListener
 from .._tls import BadTlsFile, server_context
-from ..anyio import Driver
+from ._transports import driver_on, run_on
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 
     from anyio.abc import ByteStream, Listener, TaskStatus
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from aigw_proto._kinds import Engine
     from aigw_proto.mock import MockFault
 
+    from ._transports import Driver, Run
     from .config import Configuration, ServerSettings
     from .log import LogSink
 
@@ -62,14 +63,16 @@ def run_serve(configuration: Configuration, log: LogSink, *, with_mock: bool) ->
     server = configuration.server
 
     async def main() -> int:
-        scheme, listeners = await _open_server(server, log)
+        tls = _tls(server)
+        listeners = await open_listeners(server.host, server.port)
         async with contextlib.AsyncExitStack() as stack:
             config = configuration.gateway
             if with_mock:
                 log.caution("every answer comes from the built-in fake provider")
-                config = redirected(config, await stack.enter_async_context(running(mock_engine(), log)))
-            engine = gateway_engine(config)
-            return await _run_until_signal(engine, listeners, scheme, server.drain_seconds, log)
+                port = await stack.enter_async_context(running(mock_engine(), log, server.transport))
+                config = redirected(config, port)
+            driver, run = driver_on(server.transport, gateway_engine(config), listeners, log, tls=tls)
+            return await _run_until_signal(driver, run, "ws" if tls is None else "wss", server.drain_seconds, log)
 
     return _run(main, server.transport)
 
@@ -78,8 +81,8 @@ def run_mock(host: str, port: int, fault: MockFault | None, transport: str, log:
     """Serve the fake provider until a signal; return the exit status."""
 
     async def main() -> int:
-        listeners = await open_listeners(host, port)
-        return await _run_until_signal(mock_engine(fault), listeners, "http", 0.0, log)
+        driver, run = driver_on(transport, mock_engine(fault), await open_listeners(host, port), log)
+        return await _run_until_signal(driver, run, "http", 0.0, log)
 
     return _run(main, transport)
 
@@ -101,24 +104,25 @@ def redirected(config: GatewayConfig, port: int) -> GatewayConfig:
 
 
 @contextlib.asynccontextmanager
-async def running(engine: Engine[Input], log: LogSink, *, journal: bool = False) -> AsyncGenerator[int, None]:
+async def running(
+    engine: Engine[Input], log: LogSink, transport: str, *, journal: bool = False
+) -> AsyncGenerator[int, None]:
     """Run `engine` on a free loopback port, which is what the context gives, until the context ends."""
-    driver: Driver[Input] = Driver(engine, journal=log.journal if journal else None, log=log.log)
+    driver, run = driver_on(transport, engine, await open_listeners(LOOPBACK, 0), log, journal=journal)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(driver.run, await open_listeners(LOOPBACK, 0))
+        await tasks.start(run)
         yield driver.addresses[0][1]
         driver.feed(ShutdownRequested(0.0))
 
 
-async def _open_server(server: ServerSettings, log: LogSink) -> tuple[str, Sequence[Listener[ByteStream]]]:
-    """Listen as `server` says; return the scheme of the URL, and the listeners. Raises `StartError`."""
+def _tls(server: ServerSettings) -> ssl.SSLContext | None:
+    """Return what a server with a certificate listens with. Raises `StartError`."""
     if server.tls_certificate is None or server.tls_key is None:
-        return "ws", await open_listeners(server.host, server.port)
+        return None
     context = server_context(server.tls_certificate, server.tls_key)
     if isinstance(context, BadTlsFile):
         raise StartError(f"cannot serve with TLS: {context.message}")
-    plain = await open_listeners(server.host, server.port)
-    return "wss", [SecureListener(listener, context, log.log) for listener in plain]
+    return context
 
 
 async def open_listeners(host: str, port: int) -> Sequence[Listener[ByteStream]]:
@@ -131,14 +135,11 @@ async def open_listeners(host: str, port: int) -> Sequence[Listener[ByteStream]]
     return listener.listeners
 
 
-async def _run_until_signal(
-    engine: Engine[Input], listeners: Sequence[Listener[ByteStream]], scheme: str, drain_seconds: float, log: LogSink
-) -> int:
-    driver: Driver[Input] = Driver(engine, journal=log.journal, log=log.log)
+async def _run_until_signal(driver: Driver, run: Run, scheme: str, drain_seconds: float, log: LogSink) -> int:
     status = 0
 
-    async def run_driver(*, task_status: TaskStatus[Driver[Input]]) -> None:
-        await driver.run(listeners, task_status=task_status)
+    async def run_driver(*, task_status: TaskStatus[Driver]) -> None:
+        await run(task_status=task_status)
         tasks.cancel_scope.cancel()
 
     async def watch(signals: AsyncIterator[signal.Signals]) -> None:
@@ -187,7 +188,7 @@ def _epoch() -> float:
 
 def _run(main: Callable[[], Coroutine[object, object, int]], transport: str) -> int:
     _raise_file_limit()
-    return anyio.run(main, backend="trio" if transport == "trio" else "asyncio")
+    return run_on(transport, main)
 
 
 def _raise_file_limit() -> None:
