@@ -31,7 +31,7 @@ from support.realtime_plan import Plan
 from support.realtime_world import End, Provider, Step, speech
 from support.rig import base_url
 
-SEEDS = 500
+SEEDS = 600
 _GROUP = 100  # enough runs to meet every way to end
 _WATCHED_SECONDS = 30
 _HORIZON_SECONDS = 100.0

@@ -131,7 +131,7 @@ class Plan:
         draw, links = self.random, [side.link, other.link]
         if "hush" in (side.trouble, other.trouble):  # not a sound but these
             steps = [*side.steps] or self.messages(side.name, links, count=1, size=25_000)
-            return [*steps, (7.0, self._closing(side.name))] if closes else steps
+            return [*steps, (draw.choice([7.0, 20.0]), self._closing(side.name))] if closes else steps
         count = draw.choice([0, 0, 4] if side.trouble in ("deaf", "slow") else [0, 0, 1, 4, 8])
         steps = self.messages(side.name, links, count=count)
         at = draw.choice([0, 0, len(steps), draw.randint(0, len(steps))])
@@ -237,7 +237,7 @@ class Plan:
             steps = [(0.0, lambda end: end.read(False, forever=True))]
             if draw.random() < 0.3:
                 steps += self.pings(side.name, side.link)
-        elif side.trouble == "slow":
+        elif side.trouble == "slow" or (side.trouble == "hush" and draw.random() < 0.5):
             reading, rate = Reading.SLOWLY, draw.choice([2000.0, 2000.0, 40_000.0])
             side.manner = replace(side.manner, rate=rate)
             steps = [(0.0, lambda end: end.read(True, rate=rate))]
