@@ -112,7 +112,8 @@ class Checked(Generic[InputT]):
                 self._end_turn()
             return None
         self._effects_this_turn += 1
-        self._demand(not self._drained, f"engine: {describe(effect)} after Drained")
+        if self._drained:
+            raise ContractError(f"engine: {describe(effect)} after Drained")
         self._check_effect(effect)
         return effect
 
@@ -152,7 +153,8 @@ class Checked(Generic[InputT]):
         watched = self._links.get(link)
         if watched is None:
             raise ContractError(f"{blame}: {describe(what)} names a link that does not exist")
-        self._demand(watched.life is life, f"{blame}: {describe(what)} on a link that is {watched.life.value}")
+        if watched.life is not life:
+            raise ContractError(f"{blame}: {describe(what)} on a link that is {watched.life.value}")
         return watched
 
     def _check_input(self, event: InputT) -> None:
@@ -160,9 +162,8 @@ class Checked(Generic[InputT]):
             case BytesReceived(link, data):
                 watched = self._watched(link, _Life.OPEN, event, "driver")
                 self._demand(len(data) > 0, "driver: BytesReceived without bytes")
-                self._demand(
-                    watched.peer_closed is None, f"driver: {describe(event)} after {describe(watched.peer_closed)}"
-                )
+                if watched.peer_closed is not None:
+                    raise ContractError(f"driver: {describe(event)} after {describe(watched.peer_closed)}")
                 watched.paused_reads += not watched.reading
                 self._demand(watched.paused_reads <= 1, f"driver: reads from link {link}, which is paused")
             case BytesSent():
@@ -189,14 +190,14 @@ class Checked(Generic[InputT]):
         watched = self._watched(event.link, _Life.OPEN, event, "driver")
         if watched.sent_bytes:
             most = watched.unsent_bytes + watched.sent_bytes
-            self._demand(0 <= event.unsent <= most, f"driver: {describe(event)} when at most {most} bytes can wait")
-        else:
-            self._demand(0 <= event.unsent < watched.unsent_bytes, f"driver: {describe(event)} reports no progress")
+            if not 0 <= event.unsent <= most:
+                raise ContractError(f"driver: {describe(event)} when at most {most} bytes can wait")
+        elif not 0 <= event.unsent < watched.unsent_bytes:
+            raise ContractError(f"driver: {describe(event)} reports no progress")
         watched.unsent_bytes, watched.sent_bytes = event.unsent, 0
         bound = self._max_unsent_bytes
-        self._demand(
-            bound is None or event.unsent <= bound, f"engine: {describe(event)} is beyond the bound of {bound}"
-        )
+        if bound is not None and event.unsent > bound:
+            raise ContractError(f"engine: {describe(event)} is beyond the bound of {bound}")
 
     def _check_effect(self, effect: Effect) -> None:
         match effect:
@@ -208,7 +209,8 @@ class Checked(Generic[InputT]):
                 watched.sent_bytes += sum(map(len, chunks))
             case SetReading(link, enabled):
                 watched = self._watched(link, _Life.OPEN, effect, "engine")
-                self._demand(watched.reading != enabled, f"engine: {describe(effect)} changes nothing")
+                if watched.reading == enabled:
+                    raise ContractError(f"engine: {describe(effect)} changes nothing")
                 watched.reading, watched.paused_reads = enabled, 0
             case EndSending(link):
                 self._sendable(effect, link).sending_ended = True
