@@ -28,6 +28,7 @@ _MAX_INTERIM_RESPONSES = 1000  # a server that reports progress (102) for an hou
 _FORBIDDEN = re.compile(rb"[\x00\x0b\x0c]|\r(?!\n)")
 _EMPTY_LINES = re.compile(rb"(?:\r?\n)+")
 _FIRST_PRINTABLE = 0x21
+_ANSWER = b"HTTP/"  # what every response begins with
 _NOT_HTTP = "this is not HTTP"
 _BYTEARRAY = re.compile(r"bytearray\((b.*?)\)")  # how h11 shows a line: of no interest to a peer
 _HTTP_VERSIONS = (b"1.1", b"1.0")
@@ -174,7 +175,7 @@ class ReceivingHalf:
                 head = head[blank.end() :]
                 if not head:
                     continue
-            if head[0] < _FIRST_PRINTABLE:
+            if head[0] < _FIRST_PRINTABLE or not (self._is_server or head.startswith(_ANSWER)):
                 return self._fail(400, _NOT_HTTP)
             if _FORBIDDEN.search(head) is not None:
                 return self._fail(400, "the head holds a forbidden character")
@@ -190,10 +191,12 @@ class ReceivingHalf:
 
     def _is_not_http(self) -> bool:
         """Whether the unfinished head begins with what no head, and no empty line before a request, begins with."""
-        start = self._inbox.partial[:2]
+        start = self._inbox.partial[: len(_ANSWER)]
+        if not self._is_server:
+            return not _ANSWER.startswith(start)
         if not start or start[0] >= _FIRST_PRINTABLE:
             return False
-        return not self._is_server or _EMPTY_LINES.match(start + b"\n") is None
+        return _EMPTY_LINES.match(start[:2] + b"\n") is None
 
     def _take_request(self) -> HttpEvent:
         event = self._h11.next_event()

@@ -375,6 +375,12 @@ def test_bad_responses_for_every_cut(wire: bytes) -> None:
         assert (failed.status, failed.received_any) == (502, True)
 
 
+@pytest.mark.parametrize("wire", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x81\x02hi", b"HTTQ"])
+def test_what_cannot_become_an_answer_is_not_waited_for(wire: bytes) -> None:
+    for chunks in chunkings(wire):
+        assert only_failure(request(chunks)).reason == "this is not HTTP"
+
+
 def test_lying_length() -> None:
     wire = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nonly"
     for chunks in chunkings(wire):
