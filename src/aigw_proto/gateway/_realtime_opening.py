@@ -39,6 +39,7 @@ _HOP_BY_HOP = frozenset(
     {
         b"connection",
         b"content-length",
+        b"host",  # of a request, but some servers send back what they got
         b"keep-alive",
         b"proxy-authenticate",
         b"proxy-connection",
@@ -118,7 +119,8 @@ class RealtimeOpening:
         if isinstance(event, Failed) and event.status == _TIMED_OUT:
             return self.too_slow()
         if isinstance(event, Failed) and event.received_any:
-            return self._gateway_refusal(502, f"the answer to the upgrade is no HTTP: {event.reason}")
+            reason = self._without_keys(event.reason.encode("utf-8", "replace")).decode()  # it may quote the provider
+            return self._gateway_refusal(502, f"the answer to the upgrade is no HTTP: {reason}")
         if isinstance(event, Signal):
             return None
         return self._gateway_refusal(502, "it closed the connection without an answer to the upgrade")
@@ -130,7 +132,7 @@ class RealtimeOpening:
             offer,
             subprotocol=self.subprotocol,
             deflate=core.config.deflate,
-            headers=[*_for_the_client(accepted.headers), (_LOG_ID, self._log_id.encode())],
+            headers=[*self._for_the_client(accepted.headers), (_LOG_ID, self._log_id.encode())],
         )
         self._http.send_switch(response)
         client = WSConnection(
@@ -148,14 +150,11 @@ class RealtimeOpening:
         if event.status < _LEAST_ERROR:
             said = "its handshake is not valid" if event.status == 101 else f"it answered {event.status}"
             return self._gateway_refusal(502, f"it is no WebSocket server: {said}")
-        body = event.body
-        for secret in self._upgrade.stored_secrets:
-            body = body.replace(secret.encode(), b"[key]")
         message = f"the provider answered {event.status}"
-        headers = _for_the_client(event.headers)
+        headers = self._for_the_client(event.headers)
         if event.status == 426:
             headers.append((b"upgrade", b"websocket"))
-        return Refusal(event.status, headers, body, message, by_provider=True)
+        return Refusal(event.status, headers, self._without_keys(event.body), message, by_provider=True)
 
     # ---- the client ------------------------------------------------------------------------------------------------
 
@@ -193,21 +192,29 @@ class RealtimeOpening:
         words = "No answer in time" if status == 504 else "Failed to get response from provider"
         return _own(status, ErrorCode.PROVIDER_FAILED, f"{words}: {self._upgrade.provider}: {reason}")
 
+    def _for_the_client(self, headers: Headers) -> Headers:
+        """Return the provider's header fields without those that are about its own connection or host."""
+        listed = {
+            item.strip().lower()
+            for name, value in headers
+            if name.lower() == b"connection"
+            for item in value.split(b",")
+        }
+        return [
+            (name, self._without_keys(value))
+            for name, value in headers
+            if (lower := name.lower()) not in _HOP_BY_HOP
+            and lower not in _OF_THE_HOST
+            and lower not in listed
+            and not lower.startswith((b"sec-websocket-", b"cf-aig-"))
+        ]
+
+    def _without_keys(self, text: bytes) -> bytes:
+        """Return a provider's words without the gateway's keys: it takes the client for their owner."""
+        for secret in filter(None, self._upgrade.stored_secrets):
+            text = text.replace(secret.encode(), b"[key]")
+        return text
+
 
 def _own(status: int, code: ErrorCode, message: str) -> Refusal:
     return Refusal(status, [(b"content-type", b"application/json")], gateway_error(status, code, message), message)
-
-
-def _for_the_client(headers: Headers) -> Headers:
-    """Return the provider's header fields without those that are about its own connection or host."""
-    listed = {
-        item.strip().lower() for name, value in headers if name.lower() == b"connection" for item in value.split(b",")
-    }
-    return [
-        (name, value)
-        for name, value in headers
-        if (lower := name.lower()) not in _HOP_BY_HOP
-        and lower not in _OF_THE_HOST
-        and lower not in listed
-        and not lower.startswith((b"sec-websocket-", b"cf-aig-"))
-    ]

@@ -107,6 +107,23 @@ class TestAccepting:
             assert field_of(answer, "sec-websocket-protocol") == ""
             assert len(field_of(answer, "cf-aig-log-id")) == 36
 
+    @pytest.mark.parametrize(
+        "field", ["Host: api", "Content-Length: 5", "Transfer-Encoding: chunked", "Sec-WebSocket-Foo: 1"]
+    )
+    def test_a_field_that_has_no_business_in_a_101(self, field: str) -> None:
+        with Relay().asked() as play:
+            play.from_provider(play.accepting(field, "x-request-id: r-1"))
+            answer = play.sent(CLIENT)
+            assert answer.startswith(b"HTTP/1.1 101 ")
+            assert field_of(answer, field.partition(":")[0]) == ""
+            assert field_of(answer, "x-request-id") == "r-1"
+
+    def test_a_stored_key_in_the_providers_fields(self) -> None:
+        settings = GatewaySettings(keys={"openai": {"default": "sk-stored"}})
+        with Relay(realtime_config(settings=settings)).asked() as play:
+            play.from_provider(play.accepting("x-you-sent: Bearer sk-stored"))
+            assert field_of(play.sent(CLIENT), "x-you-sent") == "Bearer [key]"
+
     def test_a_frame_in_the_packet_of_the_handshake(self) -> None:
         with Relay().asked(rest=frame(TEXT, b"early") + frame(0x01, b"cut")[:-1]) as play:
             play.from_provider(play.accepting())
@@ -188,8 +205,18 @@ class TestRefusing:
     def test_a_stored_key_in_the_providers_words(self) -> None:
         settings = GatewaySettings(keys={"openai": {"default": "sk-stored"}})
         with Relay(realtime_config(settings=settings)).asked() as play:
-            play.from_provider(refusal(401, body="wrong key: sk-stored")).expect(cut(PROVIDER))
-            play.expect(refused(401, "wrong key: [key]"), finished(CLIENT))
+            play.from_provider(refusal(401, "WWW-Authenticate: Bearer wrong=sk-stored", body="wrong key: sk-stored"))
+            play.expect(cut(PROVIDER))
+            answer = play.sent(CLIENT)
+            assert answer.endswith(b"wrong key: [key]")
+            assert field_of(answer, "www-authenticate") == "Bearer wrong=[key]"
+            play.expect(finished(CLIENT))
+
+    def test_a_stored_key_in_an_answer_that_is_no_http(self) -> None:
+        settings = GatewaySettings(keys={"openai": {"default": "sk-stored", "spare": ""}})
+        with Relay(realtime_config(settings=settings)).asked() as play:
+            play.from_provider(b"HTTP/1.1 1000 sk-stored\r\n\r\n").expect(cut(PROVIDER))
+            play.expect(refused(502, "HTTP/1.1 1000 [key]"), finished(CLIENT))
 
     @pytest.mark.parametrize(
         ("answer", "said"),
