@@ -107,10 +107,10 @@ class Ledger:
 
     # ---- messages --------------------------------------------------------------------------------------------------
 
-    def piece(self, side: Side, piece: MessagePiece, now: float) -> None:
-        """Let the observer look at a piece, and write the record of the turn that may have ended with it."""
+    def piece(self, side: Side, piece: MessagePiece, now: float) -> bool:
+        """Let the observer look at a piece; True when a turn has ended with it, whose record is written."""
         if not self._watching:
-            return
+            return False
         turn: Turn | None = None
         text = piece.opcode is Opcode.TEXT
         try:
@@ -125,8 +125,10 @@ class Ledger:
         except Exception as error:  # noqa: BLE001 - a bug of the observer is none of the session's business
             self._watching = False
             self._core.log(LogLevel.ERROR, "a session is not observed any more", {"peer": self._peer}, error)
-        if turn is not None:
-            self._write(turn, now)
+        if turn is None:
+            return False
+        self._write(turn, now)
+        return True
 
     # ---- records ---------------------------------------------------------------------------------------------------
 

@@ -92,7 +92,8 @@ class Leg:
     """A link of a realtime session; what the engine calls a link's owner.
 
     `unread` says that the machine may have something to pull. `broken` says that the stream broke: nothing can be
-    sent any more, what came before counts. `lingering` legs have said all and discard what still arrives.
+    sent any more, what came before counts. `lingering` legs have said all and discard what still arrives. `deflates`
+    says that what is sent is compressed, which costs far more than passing it on.
     """
 
     __slots__ = (
@@ -103,6 +104,7 @@ class Leg:
         "_timers",
         "broken",
         "core",
+        "deflates",
         "gauge",
         "handshake",
         "is_closed",
@@ -124,6 +126,7 @@ class Leg:
         self.handshake = handshake
         self.ws: WSConnection | None = None
         self.gauge = Gauge(high_bytes=limits.realtime_high_water_bytes, low_bytes=limits.realtime_low_water_bytes)
+        self.deflates = False
         self.unread = False
         self.peer_ended = False
         self.broken = False

@@ -50,8 +50,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Realtime"]
 
-_QUANTUM = 64  # what a direction may cost before the others have their turn, in the cost of a small piece
+# What a direction may cost before the others have their turn, and what things cost, in the cost of a small piece.
+_QUANTUM = 64
 _BYTES_OF_ONE_COST = 4096
+_BYTES_OF_ONE_COST_DEFLATED = 256
+_TURN_COST = 16  # to read the event that ends a turn, and to write its line in the log
 _FLUSH_BYTES = 32 * 1024  # the gauge has to hear of that much before more is pulled
 _SHUTTING_DOWN = "the gateway is shutting down"
 _CAN_SEND = (ConnectionState.OPEN, ConnectionState.ANSWERING)
@@ -144,6 +147,7 @@ class Realtime:
             client.flush()
             provider.flush()
             client.ws, provider.ws = answer
+            client.deflates, provider.deflates = self._opening.deflates
             if provider.peer_ended:
                 provider.ws.receive_eof(now)
             client.unread = provider.unread = True
@@ -198,14 +202,14 @@ class Realtime:
                 break
             event = ws.next_event()
             if isinstance(event, MessagePiece):
-                data = event.data
-                size = len(data)
-                cost += 1 + size // _BYTES_OF_ONE_COST
-                if not self._passes(source, event, now):
+                price = self._admit(source, sink, event, now)
+                if not price:
                     break
+                cost += price
                 if target.state in _CAN_SEND:
+                    data = event.data
                     target.send_piece(event.opcode, data, finished=event.finished)
-                    waiting += 1 + size
+                    waiting += 1 + len(data)
                     if waiting >= _FLUSH_BYTES:
                         waiting = 0
                         sink.flush()
@@ -220,18 +224,19 @@ class Realtime:
         if waiting:  # else there may be pongs, which wait for the gauge
             sink.flush()
 
-    def _passes(self, source: Leg, piece: MessagePiece, now: float) -> bool:
-        """Let the observer look at a piece; False when the message is larger than the operator allows."""
+    def _admit(self, source: Leg, sink: Leg, piece: MessagePiece, now: float) -> int:
+        """Let the observer look at a piece; return what it costs, 0 when its message is larger than is allowed."""
         self._last_message_at = now
+        size = len(piece.data)
         sizes = self._sizes
-        sizes[source.side] = size = len(piece.data) + (0 if piece.started else sizes[source.side])
+        sizes[source.side] = whole = size + (0 if piece.started else sizes[source.side])
         limit = self.core.config.limits.realtime_max_message_bytes
-        if size > limit and self._state is RealtimeState.OPEN:
+        if whole > limit and self._state is RealtimeState.OPEN:
             reason = f"a message of the {source.side.value} is larger than {limit} bytes"
             self._end(CloseCode.MESSAGE_TOO_BIG, reason, now)
-            return False
-        self.ledger.piece(source.side, piece, now)
-        return True
+            return 0
+        cost = 1 + size // (_BYTES_OF_ONE_COST_DEFLATED if sink.deflates else _BYTES_OF_ONE_COST)
+        return cost + _TURN_COST if self.ledger.piece(source.side, piece, now) else cost
 
     # ---- what else a side says -------------------------------------------------------------------------------------
 

@@ -67,10 +67,11 @@ class Refusal:
 class RealtimeOpening:
     """The opening of one session: what to connect to, what to ask, what to answer.
 
-    `deadline` is for the whole of it; `subprotocol` is the one that the client was given.
+    `deadline` is for the whole of it; `subprotocol` is the one that the client was given. `deflates` says with whom
+    compression was agreed: with the client, with the provider.
     """
 
-    __slots__ = ("_core", "_http", "_log_id", "_opening", "_upgrade", "deadline", "subprotocol")
+    __slots__ = ("_core", "_http", "_log_id", "_opening", "_upgrade", "deadline", "deflates", "subprotocol")
 
     def __init__(self, core: Core, upgrade: RealtimeUpgrade, http: H1Connection, log_id: str, now: float) -> None:
         """Begin at `now` with a client's request that waits on `http`."""
@@ -83,6 +84,7 @@ class RealtimeOpening:
         wanted = upgrade.open_timeout_seconds
         self.deadline = now + (seconds if wanted is None else min(seconds, wanted))
         self.subprotocol: str | None = None
+        self.deflates = (False, False)
         http.next_event()  # the end of the request; from here on the machine waits for the answer and nothing else
 
     # ---- the provider ----------------------------------------------------------------------------------------------
@@ -135,6 +137,7 @@ class RealtimeOpening:
             headers=[*self._for_the_client(accepted.headers), (_LOG_ID, self._log_id.encode())],
         )
         self._http.send_switch(response)
+        self.deflates = (agreed.deflate is not None, accepted.deflate is not None)
         client = WSConnection(
             Role.SERVER, now=now, limits=core.config.websocket, deflate=agreed.deflate, delivery=Delivery.RELAY
         )

@@ -11,7 +11,7 @@ from unittest.mock import create_autospec
 
 import pytest
 
-from aigw_proto._effects import Connect, Drained, Log, SetReading
+from aigw_proto._effects import Connect, Drained, Log, SendBytes, SetReading
 from aigw_proto._errors import CloseCode
 from aigw_proto._inputs import (
     BytesReceived,
@@ -24,10 +24,11 @@ from aigw_proto._inputs import (
 )
 from aigw_proto._kinds import LinkId
 from aigw_proto._limits import WebSocketLimits
-from aigw_proto.gateway import _realtime
+from aigw_proto.gateway import _engine, _realtime
 from aigw_proto.gateway._realtime_opening import RealtimeOpening
 from aigw_proto.gateway._state import REALTIME_TRANSITIONS, RealtimeState, RealtimeTrigger
-from support.frames import frame
+from aigw_proto.ws import DeflatePolicy
+from support.frames import frame, parse
 from support.relays import (
     BINARY,
     CLIENT,
@@ -127,6 +128,23 @@ class TestRelaying:
                     sent += sum(map(len, getattr(effect, "chunks", [])))
             assert turns >= 1
             assert sent > 0
+
+    @pytest.mark.parametrize(
+        ("message", "headers", "count"),
+        [
+            (bytes(256), (), 64),
+            (bytes(256), ("Sec-WebSocket-Extensions: permessage-deflate",), 32),
+            (b'{"type":"response.done","response":{"usage":{"total_tokens":1}}}', (), 4),
+        ],
+        ids=["plain", "compressed", "recorded"],
+    )
+    def test_what_costs_more_is_less_in_a_quantum(self, message: bytes, headers: tuple[str, ...], count: int) -> None:
+        """Compressing, and lines in the log, cost as much as many small pieces."""
+        with Relay(realtime_config(deflate=DeflatePolicy())).opened("/v1/acc/default/openai?model=m", *headers) as play:
+            play.checked.handle(BytesReceived(PROVIDER, frame(TEXT, message, masked=False) * 300), play.now)
+            sent = [effect.chunks for effect in iter(play.checked.poll, None) if isinstance(effect, SendBytes)]
+            frames = parse(b"".join(chunk for chunks in sent for chunk in chunks))
+            assert len(frames) == _engine._QUANTA_PER_INPUT * count
 
 
 class TestClosing:
