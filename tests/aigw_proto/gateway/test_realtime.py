@@ -511,7 +511,7 @@ class TestBugs:
             def fail(*_: object) -> bool:
                 raise ZeroDivisionError
 
-            monkeypatch.setattr(_realtime.Realtime, "_passes", fail)
+            monkeypatch.setattr(_realtime.Realtime, "_admit", fail)
             play.client_says(TEXT, b"x")
             assert isinstance(play.take(Log).exception, ZeroDivisionError)
             play.expect(told(CLIENT, "close 1011 internal error"), finished(CLIENT))
@@ -537,7 +537,7 @@ class TestBugs:
             def fail(*_: object) -> bool:
                 raise ZeroDivisionError
 
-            monkeypatch.setattr(_realtime.Realtime, "_passes", fail)
+            monkeypatch.setattr(_realtime.Realtime, "_admit", fail)
             monkeypatch.setattr(_realtime.Realtime, "_closing", fail)
             monkeypatch.setattr(_realtime.Realtime, "closed", create_autospec(_realtime.Realtime.closed))
             play.client_says(TEXT, b"x")
@@ -552,7 +552,7 @@ class TestBugs:
             def fail(*_: object) -> bool:
                 raise ZeroDivisionError
 
-            monkeypatch.setattr(_realtime.Realtime, "_passes", fail)
+            monkeypatch.setattr(_realtime.Realtime, "_admit", fail)
             play.provider_says(TEXT, b"x")
             play.take(Log)
             play.expect(finished(PROVIDER))
