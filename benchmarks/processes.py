@@ -161,7 +161,7 @@ def load(server: Server, *arguments: str, path: str = "/", seconds: float = 0.5)
     os.sched_setaffinity(process.pid, {machine.LOAD_CPU})
     output, errors = process.communicate(timeout=120 + seconds)
     if process.returncode:
-        sys.exit(f"{' '.join(command)} failed: {errors[-2000:]}")
+        sys.exit(f"{' '.join(command)} failed with {process.returncode}: {errors[-2000:]}")
     result: dict[str, float] = json.loads(output)
     return result
 

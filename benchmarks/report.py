@@ -55,7 +55,7 @@ Growth of the process by 5,000 sessions, each of which has relayed one message o
 kernel holds for their sockets is not in it.""",
     "universal": """\
 32 requests under way on one WebSocket; `none` is as many connections straight to the provider over HTTP. Chunks
-of streams have 150 B; *a chunk at a time* means that the provider sends 5,000 a second in all, each by itself.
+of streams have 150 B; *a chunk at a time* means that each stream gets one every 6.4 ms, which is read by itself.
 The time of a chunk includes its share of the request that it belongs to.""",
     "peers": """\
 Small requests, 32 under way: over one WebSocket through this gateway, over as many HTTP connections through the

@@ -7,7 +7,9 @@ Figures in brackets are in proportion to the contender that the benchmark is hel
 from __future__ import annotations
 
 import argparse
+import fcntl
 import pathlib
+import tempfile
 
 import codec_results
 import echo
@@ -50,9 +52,16 @@ def main() -> None:
     also = dict(item.split("=", 1) for item in arguments.also)
     options = Options(arguments.rounds, arguments.seconds, also)
     processes.build()
-    for name in arguments.names or BENCHES:
+    with (pathlib.Path(tempfile.gettempdir()) / "aigw-benchmarks.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs on one machine would measure each other
+        measure(arguments.names or list(BENCHES), options, arguments.results)
+
+
+def measure(names: list[str], options: Options, folder: pathlib.Path) -> None:
+    """Run benchmarks one after the other; write and print each result as it is there."""
+    for name in names:
         result = {**BENCHES, **MORE}[name](options)
-        result.write(arguments.results)
+        result.write(folder)
         result.show()
 
 

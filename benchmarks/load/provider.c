@@ -3,7 +3,7 @@
  * provider [PORT]     listens on loopback, prints its port
  *
  * A body with "stream": true gets server-sent events of 150 bytes each: "max_tokens" says how many, "seed" how many
- * microseconds lie between two events, of whichever stream (0: all at once).
+ * microseconds lie between two events (0: all at once).
  */
 #include "wire.h"
 #include <sys/timerfd.h>
@@ -15,7 +15,7 @@ struct link {
 };
 
 static int epoll_fd, timer_fd;
-static struct link *turn; /* the stream that gets the next event */
+static struct link *streams; /* one of them; they are in a ring */
 static long period;
 static uint8_t shared[READ_BYTES];
 static const char *ANSWER =
@@ -67,7 +67,7 @@ static void base64(const uint8_t in[20], char *out) {
 
 static void leave(struct link *l) {
     if (!l->next) return;
-    if (turn == l) turn = l->next == l ? NULL : l->next;
+    if (streams == l) streams = l->next == l ? NULL : l->next;
     l->next->before = l->before;
     l->before->next = l->next;
     l->next = NULL;
@@ -120,8 +120,8 @@ static void answer(struct link *l, const char *body) {
     l->events_left = (int)number(body, "\"max_tokens\"", 100);
     long between = number(body, "\"seed\"", 0);
     set_period(between);
-    if (!turn) turn = l->next = l->before = l;
-    else l->next = turn, l->before = turn->before, l->before->next = l, turn->before = l;
+    if (!streams) streams = l->next = l->before = l;
+    else l->next = streams, l->before = streams->before, l->before->next = l, streams->before = l;
     while (!between && l->next) put_event(l);
 }
 
@@ -258,13 +258,15 @@ int main(int count, char **arguments) {
                 }
             } else if (events[i].data.ptr == &timer_fd) {
                 uint64_t times;
-                if (read(timer_fd, &times, sizeof times) != sizeof times) continue;
-                while (times-- && turn) {
-                    struct link *l = turn;
-                    turn = l->next;
+                if (read(timer_fd, &times, sizeof times) != sizeof times || !streams) continue;
+                struct link *last = streams->before, *l = streams, *next;
+                do { /* once, also when the timer was late: a stream's events are not to be read together */
+                    next = l->next;
                     put_event(l);
                     send_out(l);
-                }
+                    if (l == last) break;
+                    l = next;
+                } while (1);
             } else if (events[i].events & EPOLLOUT) {
                 send_out(events[i].data.ptr);
             } else {
