@@ -1,6 +1,6 @@
 cimport cython
 
-from ._events cimport Closed, CloseReceived, Failed, Ping
+from ._events cimport Closed, CloseReceived, Failed, MessagePiece, Ping
 from ._receiver cimport ReceivingHalf
 from ._sender cimport SendingHalf
 from ._watchdog cimport Watchdog
@@ -8,14 +8,13 @@ from ._watchdog cimport Watchdog
 
 cdef object _TEXT
 cdef object _BINARY
-cdef object _OPEN
-cdef object _ANSWERING
 cdef object _NEED_DATA
 
 
 cdef class WSConnection:
     cdef object _role
-    cdef object _state
+    cdef readonly object state
+    cdef readonly bint can_send
     cdef ReceivingHalf _receiver
     cdef SendingHalf _sender
     cdef bint _receiving
@@ -27,6 +26,8 @@ cdef class WSConnection:
     cdef Watchdog _watchdog
 
     cpdef receive_data(self, bytes data, now)
+    cpdef receive_eof(self, now)
+    cpdef set_reading(self, bint enabled, now)
     cpdef next_event(self)
     cdef _receive_close(self, CloseReceived close)
     cdef _end_if_it_is_ours(self)
@@ -38,6 +39,10 @@ cdef class WSConnection:
     cpdef send_text(self, data)
     cpdef send_binary(self, bytes data)
     cpdef send_text_chunks(self, chunks)
+    cpdef relay_piece(self, MessagePiece piece)
+    cpdef send_ping(self, bytes data=*)
+    cpdef send_pong(self, bytes data=*)
+    cpdef fail(self, code, reason)
     cpdef list data_to_send(self)
     cdef _check_open(self)
     cpdef next_timeout(self)

@@ -24,7 +24,7 @@ from .._kinds import Role, Signal
 from .._limits import WebSocketLimits
 from ._close import close_payload, is_sendable_code
 from ._deflate import DeflateParameters, Deflater, Inflater
-from ._events import Closed, CloseReceived, Delivery, Failed, Opcode, Ping, WebSocketEvent
+from ._events import Closed, CloseReceived, Delivery, Failed, MessagePiece, Opcode, Ping, WebSocketEvent
 from ._receiver import Receiver, ReceivingHalf
 from ._sender import Sender, SendingHalf
 from ._state import AT_ONCE, TRANSITIONS, ConnectionState, Trigger
@@ -40,8 +40,6 @@ __all__ = ["WSConnection"]
 
 _TEXT = Opcode.TEXT
 _BINARY = Opcode.BINARY
-_OPEN = ConnectionState.OPEN
-_ANSWERING = ConnectionState.ANSWERING
 _NEED_DATA = Signal.NEED_DATA
 _LATE = {
     ConnectionState.OPEN: "no sign of life after a ping",
@@ -55,6 +53,9 @@ class WSConnection:
 
     After every call look at `data_to_send()` and `next_timeout()`; after input, pull `next_event()` until it returns
     `Signal.NEED_DATA`. After `Closed` or `Failed` flush what `data_to_send()` still holds and end the stream.
+
+    * `state`: where the connection stands; only to be read.
+    * `can_send`: whether messages can be sent in that state; likewise.
     """
 
     __slots__ = (
@@ -65,10 +66,11 @@ class WSConnection:
         "_receiving",
         "_role",
         "_sender",
-        "_state",
         "_terminal",
         "_unread",
         "_watchdog",
+        "can_send",
+        "state",
     )
 
     def __init__(
@@ -90,7 +92,8 @@ class WSConnection:
         if not server and entropy is None:
             raise LocalProtocolError("a client needs entropy for its mask keys")
         self._role = role
-        self._state = ConnectionState.OPEN
+        self.state = ConnectionState.OPEN
+        self.can_send = True
         self._receiver, self._sender = self._make_halves(role, limits, entropy, deflate, delivery)
         self._receiving = True
         self._unread = False  # something may still be pulled
@@ -126,11 +129,6 @@ class WSConnection:
                 max_control_bytes=limits.max_pending_control_bytes,
             ),
         )
-
-    @property
-    def state(self) -> ConnectionState:
-        """Where the connection stands."""
-        return self._state
 
     @property
     def sending_message(self) -> bool:
@@ -175,7 +173,7 @@ class WSConnection:
 
     def _receive_close(self, close: CloseReceived) -> WebSocketEvent | Signal:
         trigger = Trigger.RECEIVE_CLOSE
-        if self._state is ConnectionState.OPEN:
+        if self.state is ConnectionState.OPEN:
             if self._defers_close:
                 trigger = Trigger.DEFER_CLOSE
             else:
@@ -190,18 +188,18 @@ class WSConnection:
         return close if self._defers_close else self._next_terminal()
 
     def _end_if_it_is_ours(self) -> None:
-        if AT_ONCE[self._role].get(self._state) is Trigger.STREAM_ENDS:
+        if AT_ONCE[self._role].get(self.state) is Trigger.STREAM_ENDS:
             self._terminal = self._end(Trigger.STREAM_ENDS)
 
     def _next_terminal(self) -> WebSocketEvent | Signal:
-        if self._eof and Trigger.STREAM_ENDS in TRANSITIONS[self._state]:
+        if self._eof and Trigger.STREAM_ENDS in TRANSITIONS[self.state]:
             return self._end(Trigger.STREAM_ENDS)
         terminal = self._terminal
         self._terminal = None
         return Signal.NEED_DATA if terminal is None else terminal
 
     def _end(self, trigger: Trigger) -> Closed:
-        clean = self._state is ConnectionState.ENDING
+        clean = self.state is ConnectionState.ENDING
         self._move(trigger)
         self._stop_receiving()
         self._watchdog.stop()
@@ -212,7 +210,7 @@ class WSConnection:
 
     def _give_up(self, code: int, reason: str) -> Failed:
         """Fail the connection (section 7.1.7), with a Close unless one was sent or the peer cannot receive it."""
-        if Trigger.SEND_CLOSE in TRANSITIONS[self._state] and is_sendable_code(code):
+        if Trigger.SEND_CLOSE in TRANSITIONS[self.state] and is_sendable_code(code):
             self._sender.close(close_payload(code, reason))
         self._move(Trigger.FAIL)
         self._stop_receiving()
@@ -225,7 +223,8 @@ class WSConnection:
         self._receiver.discard()
 
     def _move(self, trigger: Trigger) -> None:
-        self._state = TRANSITIONS[self._state][trigger]
+        self.state = TRANSITIONS[self.state][trigger]
+        self.can_send = Trigger.SEND in TRANSITIONS[self.state]
 
     # Sending
 
@@ -269,6 +268,11 @@ class WSConnection:
         self._check_open()
         self._sender.piece(opcode, data, finished)
 
+    def relay_piece(self, piece: MessagePiece) -> None:
+        """Send what another connection has received; the same as `send_piece` with what is in `piece`, in less time."""
+        self._check_open()
+        self._sender.piece(piece.opcode, piece.data, piece.finished)
+
     def send_ping(self, data: bytes = b"") -> None:
         """Send a ping. Raises LocalProtocolError beyond 125 bytes or when the connection is not open."""
         self._check_open()
@@ -291,7 +295,7 @@ class WSConnection:
         Raises LocalProtocolError for a code that no frame may carry, or when the connection is not open.
         """
         self._check_open()
-        answers = self._state is ConnectionState.ANSWERING
+        answers = self.state is ConnectionState.ANSWERING
         if (code is None and reason) or (code is not None and not is_sendable_code(code)):
             raise LocalProtocolError(f"a Close frame cannot carry code {code} and reason {reason!r}")
         self._sender.close(close_payload(code, reason))
@@ -310,7 +314,7 @@ class WSConnection:
         """
         if not is_sendable_code(code):
             raise LocalProtocolError(f"a Close frame cannot carry code {code}")
-        if Trigger.FAIL in TRANSITIONS[self._state]:
+        if Trigger.FAIL in TRANSITIONS[self.state]:
             self._terminal = self._give_up(code, reason)
 
     def data_to_send(self) -> list[bytes]:
@@ -318,9 +322,8 @@ class WSConnection:
         return self._sender.take()
 
     def _check_open(self) -> None:
-        state = self._state
-        if state is not _OPEN and state is not _ANSWERING:
-            raise LocalProtocolError(f"nothing can be sent: {self._state.value}")
+        if not self.can_send:
+            raise LocalProtocolError(f"nothing can be sent: {self.state.value}")
 
     # Time
 
@@ -337,10 +340,10 @@ class WSConnection:
             self._expire()
 
     def _expire(self) -> None:
-        if self._state is ConnectionState.ENDING:
+        if self.state is ConnectionState.ENDING:
             self._terminal = self._end(Trigger.DEADLINE)
             return
-        reason = _LATE[self._state]
+        reason = _LATE[self.state]
         self._move(Trigger.DEADLINE)
         self._stop_receiving()
         self._watchdog.stop()

@@ -141,6 +141,7 @@ def test_every_state_and_every_trigger(
 ) -> None:
     connection = in_state(state, implementation=implementation, delivery=delivery)
     target = TRANSITIONS[state].get(trigger)
+    assert connection.can_send is (Trigger.SEND in TRANSITIONS[state])
     if target is None:
         if trigger in (Trigger.SEND, Trigger.SEND_CLOSE):
             with pytest.raises(LocalProtocolError):
@@ -488,6 +489,7 @@ SENDS: list[Callable[[WSConnection], None]] = [
     lambda c: c.send_binary(b"x"),
     lambda c: c.send_text_chunks([b"x"]),
     lambda c: c.send_piece(Opcode.TEXT, b"x", finished=True),
+    lambda c: c.relay_piece(MessagePiece(Opcode.TEXT, b"x", True, True)),
     lambda c: c.send_ping(),
     lambda c: c.send_pong(),
     lambda c: c.send_close(),

@@ -89,7 +89,7 @@ class Relayed:
         for event in events:
             self.seen.append(event)
             if isinstance(event, MessagePiece):
-                other.send_piece(event.opcode, event.data, finished=event.finished)
+                other.relay_piece(event)
             elif isinstance(event, CloseReceived):
                 other.send_close(None if event.code == 1005 else event.code, event.reason, now=0)
         events.clear()
