@@ -12,9 +12,12 @@ from processes import Server
 from rounds import Options, Result, Sample, interleave, relayed
 
 PATH = "/v1/bench/bench/openai?model=m"
+APART = "/v1/bench/bench/openai?model=apart"
+"""A path by which the provider too writes each message by itself."""
 CASES: dict[str, list[str]] = {
     "50 x 1, 512 B": ["--connections", "50"],
     "10 x 16, 512 B": ["--connections", "10", "--in-flight", "16"],
+    "10 x 16 apart, 512 B": ["--connections", "10", "--in-flight", "16", "--apart"],
     "50 x 1, 512 B text": ["--connections", "50", "--text"],
     "10 x 1, 16 KiB": ["--connections", "10", "--size", "16384"],
 }
@@ -49,7 +52,8 @@ def relays(options: Options, *, peers: bool = True, variants: bool = True) -> It
 
 def measure(server: Server, arguments: list[str], seconds: float) -> Sample:
     """Load one relay."""
-    return relayed(processes.load(server, *arguments, path=PATH, seconds=seconds), each=2)
+    path = APART if "--apart" in arguments else PATH
+    return relayed(processes.load(server, *arguments, path=path, seconds=seconds), each=2)
 
 
 def run(options: Options) -> Result:

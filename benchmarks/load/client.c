@@ -7,7 +7,8 @@
  *               http       --body is posted on each connection, one at a time
  *
  * Prints one JSON object: what was done in --seconds, after --warmup, and the CPU time that process --pid spent then.
- * With --paced a line is printed when all are open, and then an object for each line of standard input.
+ * With --paced a line is printed when all are open, and then an object for each line of standard input. With --apart
+ * each message is written by itself; without, as many at once as a read brought back.
  */
 #include "wire.h"
 #include <getopt.h>
@@ -26,7 +27,7 @@ struct link {
 static const char *MODES[] = {"echo", "handshakes", "hold", "universal", "http"};
 static const char *path = "/", *body = "", *headers = "";
 static enum mode mode = ECHO;
-static int port, pid, connections = 1, in_flight = 1, window, text, paced, epoll_fd, open_links, next_link;
+static int port, pid, connections = 1, in_flight = 1, window, text, paced, apart, epoll_fd, open_links, next_link;
 static size_t size = 512;
 static double seconds = 1, warmup = 0.1;
 static struct link *links;
@@ -79,6 +80,10 @@ static void update(struct link *l) {
 }
 
 static void say(struct link *l, int times) {
+    if (apart && times > 1) {
+        while (times--) say(l, 1);
+        return;
+    }
     if (!l->out.length) { /* nothing to copy unless the kernel is full */
         size_t all = message_bytes * (size_t)times, sent = 0;
         ssize_t n = send(l->fd, message.data, all, MSG_NOSIGNAL);
@@ -292,7 +297,7 @@ static int ascending(const void *a, const void *b) {
 static void options(int count, char **arguments) {
     static const struct option known[] = {
         {"mode", 1, 0, 'm'}, {"port", 1, 0, 'p'}, {"path", 1, 0, 'u'}, {"pid", 1, 0, 'P'}, {"connections", 1, 0, 'c'},
-        {"in-flight", 1, 0, 'f'}, {"window", 1, 0, 'w'}, {"paced", 0, 0, 'n'}, {"size", 1, 0, 's'}, {"text", 0, 0, 't'}, {"body", 1, 0, 'b'},
+        {"in-flight", 1, 0, 'f'}, {"window", 1, 0, 'w'}, {"paced", 0, 0, 'n'}, {"apart", 0, 0, 'a'}, {"size", 1, 0, 's'}, {"text", 0, 0, 't'}, {"body", 1, 0, 'b'},
         {"headers", 1, 0, 'H'}, {"seconds", 1, 0, 'T'}, {"warmup", 1, 0, 'W'}, {0, 0, 0, 0}};
     int o;
     while ((o = getopt_long(count, arguments, "", known, NULL)) >= 0) switch (o) {
@@ -309,6 +314,7 @@ static void options(int count, char **arguments) {
         case 's': size = (size_t)atol(optarg); break;
         case 't': text = 1; break;
         case 'n': paced = 1; break;
+        case 'a': apart = 1; break;
         case 'b': body = optarg; break;
         case 'H': headers = optarg; break;
         case 'T': seconds = atof(optarg); break;

@@ -3,13 +3,14 @@
  * provider [PORT]     listens on loopback, prints its port
  *
  * A body with "stream": true gets server-sent events of 150 bytes each: "max_tokens" says how many, "seed" how many
- * microseconds lie between two events (0: all at once).
+ * microseconds lie between two events (0: all at once). A WebSocket whose target has "model=apart" gets each message in
+ * a write of its own, any other one all that came in one read at once.
  */
 #include "wire.h"
 #include <sys/timerfd.h>
 
 struct link {
-    int fd, open, blocked, events_left;
+    int fd, open, apart, blocked, events_left;
     struct buffer in, out;
     struct link *next, *before; /* the ring of streams */
 };
@@ -150,6 +151,7 @@ static size_t take_request(struct link *l, char *text, size_t length) {
                          "Sec-WebSocket-Accept: %s\r\n\r\n", accept);
         append(&l->out, reply, (size_t)n);
         l->open = 1;
+        l->apart = memmem(text, head, "model=apart", 11) != NULL;
         return head;
     }
     if (chunked) {
@@ -180,6 +182,13 @@ static ssize_t take_frame(struct link *l, uint8_t *data, size_t length) {
     return f.opcode == CLOSE ? -1 : (ssize_t)(f.header + f.length);
 }
 
+static void send_out(struct link *l) {
+    int blocked = !flush(l->fd, &l->out);
+    if (blocked == l->blocked) return;
+    l->blocked = blocked;
+    watch(epoll_fd, EPOLL_CTL_MOD, l->fd, blocked ? EPOLLOUT : EPOLLIN, l);
+}
+
 /* Handle what is there; return how much was used, or -1 when the link is to be closed. */
 static ssize_t take(struct link *l, uint8_t *data, size_t length) {
     size_t used = 0;
@@ -189,15 +198,9 @@ static ssize_t take(struct link *l, uint8_t *data, size_t length) {
         if (n < 0) return -1;
         if (!n) break;
         used += (size_t)n;
+        if (l->apart) send_out(l);
     }
     return (ssize_t)used;
-}
-
-static void send_out(struct link *l) {
-    int blocked = !flush(l->fd, &l->out);
-    if (blocked == l->blocked) return;
-    l->blocked = blocked;
-    watch(epoll_fd, EPOLL_CTL_MOD, l->fd, blocked ? EPOLLOUT : EPOLLIN, l);
 }
 
 static void readable(struct link *l) {
