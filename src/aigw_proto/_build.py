@@ -4,7 +4,7 @@ Some modules have an extension beside them, compiled from the very same file (`d
 for extensions first, so they are found by themselves. With `AIGW_PURE=1` in the environment a finder goes before
 Python's own and finds the `.py` files: for debuggers, for coverage, and to tell a mistake of ours from the compiler's.
 
-The package itself imports this module before any other of its own.
+Both packages import this module before any other of their own.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["SourceFinder"]
 
-PACKAGE = __name__.partition(".")[0]
+PACKAGES = ("aigw_proto.", "aigw_transports.")
 
 
 class SourceFinder:
-    """Finds the modules of this package as Python sources, whatever extension lies beside them."""
+    """Finds the modules of our packages as Python sources, whatever extension lies beside them."""
 
     @staticmethod
     def find_spec(fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Return where the source of a module of this package is, None for any other module."""
-        if path is None or not fullname.startswith(f"{PACKAGE}."):
+        """Return where the source of a module of ours is, None for any other module."""
+        if path is None or not fullname.startswith(PACKAGES):
             return None
         for folder in path:
             spec = FileFinder(folder, (SourceFileLoader, SOURCE_SUFFIXES)).find_spec(fullname, target)

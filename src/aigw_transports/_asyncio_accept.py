@@ -47,10 +47,6 @@ class Host(Home, Protocol):
         """Write one line."""
         ...
 
-    def listener_failed(self, error: OSError) -> None:
-        """End: nobody can connect any more."""
-        ...
-
 
 async def listen(host: str = "127.0.0.1", port: int = 0) -> list[socket.socket]:
     """Listen at each address of `host`, on `port`, or on a free one for 0. Raises OSError."""
@@ -100,7 +96,7 @@ class Acceptor:
             except OSError as error:
                 self._host.loop.remove_reader(self._listener)
                 if not is_passing(error):
-                    self._host.listener_failed(error)
+                    self._host.failed(error)
                     return
                 self._host.log(Log(LogLevel.WARNING, "cannot accept a connection", {"error": str(error)}))
                 self._pause = self._host.loop.call_later(ACCEPT_PAUSE_SECONDS, self._resume)

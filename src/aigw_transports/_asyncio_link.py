@@ -9,6 +9,9 @@ than all else that a small message does, and hands so much on at once.
 
 `write()` is given one block for all chunks instead of `writelines()`: that joined them too up to Python 3.11, and did
 not call `pause_writing` in releases of 3.12 and 3.13 (CVE-2024-12254).
+
+uvloop reads a socket up to 32 times before it looks at the next. So a link that has read as much as it could rests
+until all others had their turn; asyncio does that by itself.
 """
 
 from __future__ import annotations
@@ -32,11 +35,21 @@ if TYPE_CHECKING:
 
     from ._asyncio_tls import SecureTransport
 
-__all__ = ["READ_BYTES", "Home", "Link", "reset"]
+__all__ = ["READ_BYTES", "Home", "Link", "Owner", "reset"]
 
 READ_BYTES = 64 * 1024
 """How much is read at a time."""
+_JOIN_BYTES = JOIN_BYTES  # these two are numbers of C in the compiled build
+_SLICE_BYTES = SLICE_BYTES
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: frees what the kernel still held for the peer, too
+
+
+class Owner(Protocol):
+    """What has a socket."""
+
+    def reset(self) -> None:
+        """Close it at once, without regard to what waits."""
+        ...
 
 
 class Home(Protocol):
@@ -45,26 +58,33 @@ class Home(Protocol):
     loop: asyncio.AbstractEventLoop
     read_buffer: memoryview
     """Of `READ_BYTES`. What a read brings is taken out at once, so all transports of a loop can share it."""
+    reads_on: bool
+    """The loop does not look at the next socket after a read, so a link has to see to it that others are read, too."""
 
     def feed_link(self, event: Input) -> None:
-        """Take what happened to a link."""
+        """Take what happened to a link. What it raises is given to `failed`."""
         ...
 
-    def opened(self, owner: Link | SecureTransport) -> None:
+    def failed(self, error: Exception) -> None:
+        """End: `error` is a bug, or nobody can connect any more."""
+        ...
+
+    def opened(self, owner: Owner) -> None:
         """Note that `owner` has a socket now, so that it can be reset when all ends."""
         ...
 
-    def lost(self, owner: Link | SecureTransport) -> None:
+    def lost(self, owner: Owner) -> None:
         """Note that the socket is closed."""
         ...
 
 
-class Link(asyncio.BufferedProtocol):
-    """The state of one link. The ports never wait; nothing is fed any more once it is closing."""
+class LinkState:
+    """All that a link is, in the form that can be compiled. See `Link`."""
 
     __slots__ = (
-        "_backlog", "_blocked", "_buffer", "_ending", "_feed", "_handed_bytes", "_home", "_lost", "_paused",
-        "_reported_bytes", "_timer", "_told_end", "_transport", "birth", "closing", "link", "withdraw",
+        "_backlog", "_blocked", "_buffer", "_ending", "_feed", "_full_bytes", "_handed_bytes", "_home", "_lost",
+        "_paused", "_reported_bytes", "_resting", "_timer", "_told_end", "_transport", "birth", "closing",
+        "link", "withdraw",
     )  # fmt: skip
 
     def __init__(self, home: Home, link: LinkId, birth: Input) -> None:
@@ -76,6 +96,7 @@ class Link(asyncio.BufferedProtocol):
         self._home = home
         self._feed = home.feed_link
         self._buffer = home.read_buffer
+        self._full_bytes = len(home.read_buffer)
         self._transport: asyncio.Transport | SecureTransport | None = None
         self._backlog = Backlog()  # empty while the transport takes everything
         self._blocked = False
@@ -83,6 +104,7 @@ class Link(asyncio.BufferedProtocol):
         self._reported_bytes = 0
         self._ending = False
         self._paused = False
+        self._resting = False
         self._told_end = False
         self._lost = False
         self._timer: asyncio.TimerHandle | None = None
@@ -94,17 +116,17 @@ class Link(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return 0  # broken: the engine is about to hear of it
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
         if self._blocked:
             self._backlog.extend(chunks)
-        elif len(chunks) == 1 and len(chunks[0]) <= SLICE_BYTES:
-            self._handed_bytes = len(chunks[0])
-            transport.write(chunks[0])
-        elif (size := sum(map(len, chunks))) <= JOIN_BYTES:
+        elif size <= _JOIN_BYTES or (len(chunks) == 1 and size <= _SLICE_BYTES):
             self._handed_bytes = size
-            transport.write(b"".join(chunks))
+            transport.write(chunks[0] if len(chunks) == 1 else b"".join(chunks))
         else:
             self._backlog.extend(chunks)
-            self._pump(transport)
+            self._pump()
         if not self._blocked:
             return 0
         self._reported_bytes = self._unsent_bytes()
@@ -116,10 +138,10 @@ class Link(asyncio.BufferedProtocol):
         if transport is None or self._told_end or transport.is_closing():
             return
         self._paused = not enabled
-        if enabled:
-            transport.resume_reading()
-        else:
+        if not enabled:
             transport.pause_reading()
+        elif not self._resting:
+            transport.resume_reading()
 
     def end_sending(self) -> None:
         """End the sending direction behind what waits."""
@@ -164,7 +186,7 @@ class Link(asyncio.BufferedProtocol):
         if self.closing:  # a connect may succeed in the moment in which it is withdrawn
             reset(transport)
         else:
-            self._feed(self.birth)
+            self._tell(self.birth)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Lend the buffer for one read."""
@@ -173,14 +195,13 @@ class Link(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Feed what was read."""
-        self.data_received(self._buffer[:nbytes].tobytes())
+        if nbytes == self._full_bytes and self._home.reads_on:
+            self._rest()
+        self._receive(self._buffer[:nbytes].tobytes())
 
     def data_received(self, data: bytes) -> None:
         """Feed bytes of the peer."""
-        if self._paused and self._transport is not None:  # uvloop begins to read when the birth has been told
-            self._transport.pause_reading()
-        if not self.closing:
-            self._feed(BytesReceived(self.link, data))
+        self._receive(data)
 
     def eof_received(self) -> bool:
         """Tell the peer's end; the transport stays open, for the answer."""
@@ -195,8 +216,7 @@ class Link(asyncio.BufferedProtocol):
         """Go on with what waits: the kernel has taken everything."""
         self._blocked = False
         self._handed_bytes = 0
-        if self._transport is not None:
-            self._pump(self._transport)
+        self._pump()
         if not self._blocked and (self._ending or self.closing):
             self._home.loop.call_soon(self._finish)  # asyncio goes on with the transport as soon as this returns
         self._tell_unsent(self._unsent_bytes() if self._blocked else 0)
@@ -215,8 +235,27 @@ class Link(asyncio.BufferedProtocol):
             self._tell_end(clean=False)
         self._home.lost(self)
 
-    def _pump(self, transport: asyncio.Transport | SecureTransport) -> None:
-        while self._backlog and not self._blocked:
+    def _receive(self, data: bytes) -> None:
+        if self._paused and self._transport is not None:  # uvloop begins to read when the birth has been told
+            self._transport.pause_reading()
+        if not self.closing:
+            self._tell(BytesReceived(self.link, data))
+
+    def _rest(self) -> None:
+        """Read no more in this pass of the loop."""
+        if self._transport is not None:
+            self._resting = True
+            self._transport.pause_reading()
+            self._home.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._resting = False
+        if not self._paused:
+            self.set_reading(True)
+
+    def _pump(self) -> None:
+        transport = self._transport
+        while transport is not None and self._backlog and not self._blocked:
             block = self._backlog.next_block()
             self._handed_bytes = len(block)
             transport.write(block)
@@ -241,12 +280,27 @@ class Link(asyncio.BufferedProtocol):
     def _tell_end(self, *, clean: bool) -> None:
         if not self.closing and not self._told_end:
             self._told_end = True
-            self._feed(PeerClosed(self.link, clean))
+            self._tell(PeerClosed(self.link, clean))
 
     def _tell_unsent(self, unsent: int) -> None:
         if unsent < self._reported_bytes and not self.closing:
             self._reported_bytes = unsent
-            self._feed(BytesSent(self.link, unsent))
+            self._tell(BytesSent(self.link, unsent))
+
+    def _tell(self, event: Input) -> None:
+        try:
+            self._feed(event)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the driver raises it once all links are closed
+            self._home.failed(error)
+
+
+class Link(LinkState, asyncio.BufferedProtocol):
+    """One link. The ports never wait; nothing is fed any more once it is closing.
+
+    Only the second base, by which asyncio knows how a protocol is to be given what was read, is not compiled.
+    """
+
+    __slots__ = ()
 
 
 def reset(transport: asyncio.Transport | SecureTransport) -> None:

@@ -30,7 +30,7 @@ class SecureTransport(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_blocked", "_closing", "_failed", "_held", "_home", "_link", "_make_link", "_over", "_paused", "_peer_ended",
-        "_session", "_timer", "_transport",
+        "_resting", "_session", "_timer", "_transport",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +56,7 @@ class SecureTransport(asyncio.BufferedProtocol):
         self._peer_ended = False
         self._blocked = False
         self._paused = False
+        self._resting = False  # see `Home.reads_on`
         self._held = False  # reading waits until the peer has taken our answers to what it sent
         self._timer: asyncio.TimerHandle | None = None
 
@@ -78,6 +79,10 @@ class SecureTransport(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take bytes of the peer."""
+        if nbytes == len(self._home.read_buffer) and self._home.reads_on:
+            self._resting = True
+            self._update_reading()
+            self._home.loop.call_soon(self._read_on)
         if not self._over:
             self._session.receive_data(self._home.read_buffer[:nbytes])
             self._advance()
@@ -229,11 +234,15 @@ class SecureTransport(asyncio.BufferedProtocol):
         if self._transport is not None and self._session.has_outgoing:
             self._transport.write(self._session.outgoing())
 
+    def _read_on(self) -> None:
+        self._resting = False
+        self._update_reading()
+
     def _update_reading(self) -> None:
         transport = self._transport
         if transport is None or transport.is_closing() or self._peer_ended:
             return
-        if self._paused or self._held:
+        if self._paused or self._held or self._resting:
             transport.pause_reading()
         else:
             transport.resume_reading()

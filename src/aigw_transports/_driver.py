@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import abc
 import logging
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from aigw_proto._effects import CloseHow, Connect, Deliver, Journal, Log
+from aigw_proto._effects import Connect, Deliver, Journal, Log
 from aigw_proto.conductor import Conductor
+
+from ._link_table import LinkPorts, LinkTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,9 +17,10 @@ if TYPE_CHECKING:
     from aigw_proto._inputs import Input
     from aigw_proto._kinds import Engine, LinkId
 
-__all__ = ["BaseDriver", "LinkPorts", "log_to_standard_library"]
+__all__ = ["BaseDriver", "log_to_standard_library"]
 
 InputT = TypeVar("InputT")
+LinkT = TypeVar("LinkT", bound=LinkPorts)
 
 
 def log_to_standard_library(effect: Log) -> None:
@@ -26,20 +29,10 @@ def log_to_standard_library(effect: Log) -> None:
     logging.getLogger("aigw").log(effect.level, "%s %s", effect.message, details, exc_info=effect.exception)
 
 
-class LinkPorts(Protocol):
-    """The ports of one link; see `Ports`."""
-
-    def send(self, chunks: list[bytes]) -> int: ...
-    def set_reading(self, enabled: bool) -> None: ...
-    def end_sending(self) -> None: ...
-    def close(self, how: CloseHow) -> None: ...
-
-
-LinkT = TypeVar("LinkT", bound=LinkPorts)
-
-
-class BaseDriver(abc.ABC, Generic[InputT, LinkT]):
+class BaseDriver(LinkTable, abc.ABC, Generic[InputT, LinkT]):
     """Carries out what needs no event loop; a driver adds the rest of `Ports` and a `run()`."""
+
+    _links: dict[LinkId, LinkT]
 
     def __init__(
         self,
@@ -49,11 +42,11 @@ class BaseDriver(abc.ABC, Generic[InputT, LinkT]):
         log: Callable[[Log], None] | None,
         deliver: Callable[[Deliver], None] | None,
     ) -> None:
+        super().__init__()
         self._journal = journal
         self._log = log or log_to_standard_library
         self._deliver = deliver
         self._conductor: Conductor[InputT | Input] = Conductor(engine, self, clock)
-        self._links: dict[LinkId, LinkT] = {}
         self._addresses: tuple[tuple[str, int], ...] = ()
         self._begun = False
         self._error: Exception | None = None
@@ -105,22 +98,6 @@ class BaseDriver(abc.ABC, Generic[InputT, LinkT]):
     @abc.abstractmethod
     def connect(self, effect: Connect) -> None:
         """See `Ports`."""
-
-    def send(self, link: LinkId, chunks: list[bytes]) -> int:
-        """See `Ports`."""
-        return self._links[link].send(chunks)
-
-    def set_reading(self, link: LinkId, enabled: bool) -> None:
-        """See `Ports`."""
-        self._links[link].set_reading(enabled)
-
-    def end_sending(self, link: LinkId) -> None:
-        """See `Ports`."""
-        self._links[link].end_sending()
-
-    def close(self, link: LinkId, how: CloseHow) -> None:
-        """See `Ports`."""
-        self._links.pop(link).close(how)
 
     def journal(self, effect: Journal) -> None:
         """See `Ports`."""

@@ -22,7 +22,7 @@ from aigw_proto.conductor import FLUSH_SECONDS
 
 from ._asyncio_accept import Acceptor, bound_address, listen
 from ._asyncio_connect import attach, open_socket
-from ._asyncio_link import READ_BYTES, Link
+from ._asyncio_link import READ_BYTES, Link, Owner
 from ._asyncio_tls import CLOSE_NOTIFY_SECONDS, SecureTransport
 from ._connect_errors import not_opened, not_secured
 from ._driver import BaseDriver, log_to_standard_library
@@ -65,9 +65,11 @@ class Driver(BaseDriver[InputT, Link]):
         """
         # What a loop calls its time, but uvloop's stands still during a pass.
         super().__init__(engine, time.monotonic, journal, log, deliver)
-        self.feed_link = self._feed
+        self.feed_link = self._conductor.feed
+        self.failed = self._fail
         self.read_buffer = memoryview(bytearray(READ_BYTES))
-        self._sockets: set[Link | SecureTransport] = set()
+        self.reads_on = False
+        self._sockets: set[Owner] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._deadline = math.inf
         self._timer: asyncio.TimerHandle | None = None
@@ -89,6 +91,7 @@ class Driver(BaseDriver[InputT, Link]):
         """
         self._begin()
         self.loop = asyncio.get_running_loop()
+        self.reads_on = not isinstance(self.loop, asyncio.BaseEventLoop)
         acceptors: list[Acceptor] = []
         drained = False
         try:
@@ -132,11 +135,11 @@ class Driver(BaseDriver[InputT, Link]):
 
     # -- what links, transports and acceptors want; see `Host`
 
-    def opened(self, owner: Link | SecureTransport) -> None:
+    def opened(self, owner: Owner) -> None:
         """See `Home`."""
         self._sockets.add(owner)
 
-    def lost(self, owner: Link | SecureTransport) -> None:
+    def lost(self, owner: Owner) -> None:
         """See `Home`."""
         self._sockets.discard(owner)
         self._gone.set()
@@ -157,10 +160,6 @@ class Driver(BaseDriver[InputT, Link]):
         self._tasks.add(task)
         task.add_done_callback(self._finish)
         return task
-
-    def listener_failed(self, error: OSError) -> None:
-        """See `Host`."""
-        self._fail(error)
 
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

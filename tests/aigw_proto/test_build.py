@@ -10,27 +10,32 @@ from pathlib import Path
 import pytest
 
 import aigw_proto
+import aigw_transports
 from aigw_proto import ws
 from aigw_proto._build import SourceFinder
 
 PACKAGE = Path(aigw_proto.__file__).parent
 PATH = [str(PACKAGE)]
+DRIVERS = Path(aigw_transports.__file__).parent
 EXTENSIONS = [
-    path.relative_to(PACKAGE.parent).as_posix().partition(".")[0].replace("/", ".")
-    for path in PACKAGE.rglob(f"*{EXTENSION_SUFFIXES[0]}")
+    path.relative_to(package.parent).as_posix().partition(".")[0].replace("/", ".")
+    for package in (PACKAGE, DRIVERS)
+    for path in package.rglob(f"*{EXTENSION_SUFFIXES[0]}")
 ]
 PROGRAM = """
-import sys, aigw_proto.gateway, aigw_proto.client, aigw_proto.mock, aigw_proto.ws
+import sys, aigw_transports.asyncio_protocol, aigw_transports.anyio
+import aigw_proto.gateway, aigw_proto.client, aigw_proto.mock, aigw_proto.ws
 print(aigw_proto.ws.IMPLEMENTATION)
 for name, module in sorted(sys.modules.items()):
-    if name.startswith("aigw_proto.") and not module.__file__.endswith(".py"):
+    if name.startswith("aigw_") and not module.__file__.endswith(".py"):
         print(name)
 """
 
 
 def loaded(pure: str) -> list[str]:
     """Return the implementation that another process finds, and which modules are extensions there."""
-    environment = {**os.environ, "AIGW_PURE": pure, "PYTHONPATH": str(PACKAGE.parent)}
+    folders = os.pathsep.join(str(package.parent) for package in (PACKAGE, DRIVERS))
+    environment = {**os.environ, "AIGW_PURE": pure, "PYTHONPATH": folders}
     run = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
     return run.stdout.split()
 
@@ -62,6 +67,9 @@ def test_sources_are_found() -> None:
     package = SourceFinder.find_spec("aigw_proto.ws", PATH)
     assert package is not None
     assert package.submodule_search_locations == [str(PACKAGE / "ws")]
+    driver = SourceFinder.find_spec("aigw_transports._backlog", [str(DRIVERS)])
+    assert driver is not None
+    assert driver.origin == str(DRIVERS / "_backlog.py")
     module = importlib.util.module_from_spec(spec)
     assert spec.loader is not None
     spec.loader.exec_module(module)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from aigw_transports import _asyncio_link, _asyncio_tls
 from aigw_transports._anyio_link import _reset_on_close
 from aigw_transports._anyio_tls import SecureStream
 from aigw_transports._asyncio_connect import attach
-from aigw_transports._asyncio_link import READ_BYTES, Link
+from aigw_transports._asyncio_link import READ_BYTES, Link, Owner
 from aigw_transports._asyncio_tls import SecureTransport
 from aigw_transports._backlog import SLICE_BYTES
 from support import certificates
@@ -38,22 +38,29 @@ class House:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.read_buffer = memoryview(bytearray(READ_BYTES))
+        self.reads_on = not isinstance(self.loop, asyncio.BaseEventLoop)
         self.events: list[Input] = []
         self.news = anyio.Event()
-        self.owners: set[Link | SecureTransport] = set()
+        self.owners: set[Owner] = set()
         self.failures: list[Exception | None] = []
         self.pause_at_birth: Link | None = None
+        self.bug: Exception | None = None
+
+    def failed(self, error: Exception) -> None:
+        self.failures.append(error)
 
     def feed_link(self, event: Input) -> None:
         self.events.append(event)
+        if self.bug is not None:
+            raise self.bug
         if self.pause_at_birth is not None and event == BIRTH:
             self.pause_at_birth.set_reading(False)
         self.news.set()
 
-    def opened(self, owner: Link | SecureTransport) -> None:
+    def opened(self, owner: Owner) -> None:
         self.owners.add(owner)
 
-    def lost(self, owner: Link | SecureTransport) -> None:
+    def lost(self, owner: Owner) -> None:
         self.owners.discard(owner)
         self.news.set()
 
@@ -345,6 +352,87 @@ async def test_a_link_that_never_reads_leaves_the_sender_waiting() -> None:
         assert await flood(peer) < 64 * MIB, "read without bound"
         assert len([event for event in house.events if isinstance(event, BytesReceived)]) <= 1
         link.close(CloseHow.ABORT)
+
+
+class Restless(House):
+    """Lends little room for each read, and does something to a link whenever it has read."""
+
+    def __init__(self, reaction: Callable[[Link], None]) -> None:
+        super().__init__()
+        self.read_buffer = self.read_buffer[:1024]
+        self.reads_on = True
+        self.reaction = reaction
+        self.links: dict[LinkId, Link] = {}
+
+    def feed_link(self, event: Input) -> None:
+        super().feed_link(event)
+        if isinstance(event, BytesReceived):
+            self.reaction(self.links[event.link])
+
+    async def add(self, number: LinkId, data: bytes) -> SocketStream:
+        """Attach a link that does not read yet, and send it something; return the peer's end."""
+        link = self.links[number] = Link(self, number, LinkAccepted(number, "peer"))
+        peer, accepted = await connection()
+        await attach(accepted, link)
+        link.set_reading(False)
+        await peer.send(data)
+        return peer
+
+
+def stop_and_go(link: Link) -> None:
+    link.set_reading(False)
+    link.set_reading(True)
+
+
+async def test_links_that_have_much_to_read_take_turns() -> None:
+    with anyio.fail_after(20):
+        house = Restless(stop_and_go)
+        one, two = LinkId(0), LinkId(2)
+        async with await house.add(one, bytes(8 * 1024)), await house.add(two, bytes(8 * 1024)):
+            for link in house.links.values():
+                link.set_reading(True)
+            while len(house.events) < 2 + 2 * 8:
+                await anyio.lowlevel.checkpoint()
+            readers = [event.link for event in house.events if isinstance(event, BytesReceived)]
+            assert readers in ([one, two] * 8, [two, one] * 8)
+            for link in house.links.values():
+                link.close(CloseHow.ABORT)
+        await house.until_empty()
+
+
+async def test_a_link_that_is_stopped_while_it_rests_does_not_go_on() -> None:
+    with anyio.fail_after(20):
+        house = Restless(lambda link: link.set_reading(False))
+        async with await house.add(LINK, bytes(1024) + b"rest") as peer:
+            link = house.links[LINK]
+            link.set_reading(True)
+            await house.until(BytesReceived(LINK, bytes(1024)))
+            link.send([b"x"])
+            assert await peer.receive() == b"x"
+            assert len(house.events) == 2
+            link.set_reading(True)
+            await house.until(BytesReceived(LINK, b"rest"))
+            link.close(CloseHow.FLUSH)
+        await house.until_empty()
+
+
+async def test_a_link_may_close_while_it_rests() -> None:
+    with anyio.fail_after(20):
+        house = Restless(lambda link: link.close(CloseHow.FLUSH))
+        async with await house.add(LINK, bytes(2048)) as peer:
+            house.links[LINK].set_reading(True)
+            with pytest.raises(anyio.BrokenResourceError):
+                await read_all(peer)
+        await house.until_empty()
+
+
+async def test_what_feeding_raises_is_for_the_driver() -> None:
+    async with running() as (link, house, peer):
+        house.bug = RuntimeError("a bug")
+        await peer.send(b"x")
+        await house.until(BytesReceived(LINK, b"x"))
+        assert house.failures == [house.bug]
+        link.close(CloseHow.FLUSH)
 
 
 # ---- with TLS ------------------------------------------------------------------------------------------------------

@@ -7,12 +7,13 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+import anyio.lowlevel
 import pytest
 
 from aigw_proto._effects import CloseHow
 from aigw_proto._inputs import BytesReceived, Input, LinkAccepted, PeerClosed
 from aigw_proto._kinds import LinkId
-from aigw_transports._asyncio_link import READ_BYTES, Link
+from aigw_transports._asyncio_link import READ_BYTES, Link, Owner
 from aigw_transports._asyncio_tls import SecureTransport
 from aigw_transports._tls_session import TlsSession
 from support import certificates
@@ -75,22 +76,26 @@ class House:
     def __init__(self, folder: Path) -> None:
         self.loop = asyncio.get_running_loop()
         self.read_buffer = memoryview(bytearray(READ_BYTES))
+        self.reads_on = not isinstance(self.loop, asyncio.BaseEventLoop)
         self.events: list[Input] = []
         self.failures: list[Exception | None] = []
-        self.owners: set[object] = set()
+        self.owners: set[Owner] = set()
         self.wire = Wire()
         self.client = TlsSession(certificates.client(), "127.0.0.1")
         self.link = Link(self, LINK, BIRTH)
         context = certificates.server(folder)
         self.secure = SecureTransport(self, context, None, lambda alpn: self.link, self.failures.append)
 
+    def failed(self, error: Exception) -> None:
+        self.failures.append(error)
+
     def feed_link(self, event: Input) -> None:
         self.events.append(event)
 
-    def opened(self, owner: Link | SecureTransport) -> None:
+    def opened(self, owner: Owner) -> None:
         self.owners.add(owner)
 
-    def lost(self, owner: Link | SecureTransport) -> None:
+    def lost(self, owner: Owner) -> None:
         self.owners.discard(owner)
 
     def shake_hands(self) -> None:
@@ -159,6 +164,24 @@ async def test_a_peer_that_makes_us_write_has_to_read(house: House, monkeypatch:
     house.secure.pause_reading()
     house.secure.resume_writing()
     assert not house.wire.is_reading()
+
+
+async def test_a_connection_that_has_much_to_read_rests(house: House) -> None:
+    house.reads_on = True
+    house.client.encrypt(bytes(2 * READ_BYTES))
+    records = house.client.outgoing()
+    house.read(records[:READ_BYTES])
+    assert not house.wire.is_reading()
+    house.link.set_reading(True)
+    assert not house.wire.is_reading()
+    await anyio.lowlevel.checkpoint()
+    assert house.wire.is_reading()
+    house.read(records[READ_BYTES : 2 * READ_BYTES])
+    house.link.set_reading(False)
+    await anyio.lowlevel.checkpoint()
+    assert not house.wire.is_reading()
+    house.link.set_reading(True)
+    assert house.wire.is_reading()
 
 
 async def test_answers_to_a_peer_that_reads_hold_nothing_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,2 @@
+cdef class LinkTable:
+    cdef readonly dict _links
