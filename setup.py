@@ -34,6 +34,9 @@ DIRECTIVES = {
     "nonecheck": True,
 }
 
+# Without notes for debuggers of C, and optimised as far as pays here: both halve the time that an installation takes.
+FLAGS = [] if sys.platform == "win32" else ["-g0", "-O2"]
+
 
 def variable(name: str) -> bool:
     return os.environ.get(name, "") not in {"", "0"}
@@ -46,7 +49,7 @@ def extensions() -> list[Extension]:
         name = ".".join(path.with_suffix("").parts[1:])
         pyx = path.with_suffix(".pyx")
         source = pyx if pyx.exists() else path.with_suffix(".py")
-        found.append(Extension(name, [source.as_posix()], depends=types))
+        found.append(Extension(name, [source.as_posix()], depends=types, extra_compile_args=FLAGS))
     return found
 
 

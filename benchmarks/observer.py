@@ -12,6 +12,7 @@ import timeit
 
 from aigw_proto.gateway._observer import Observer
 from aigw_proto.providers import Dialect
+from aigw_proto.ws import MessagePiece, Opcode
 
 AUDIO = base64.b64encode(os.urandom(7200)).decode()
 MESSAGES: list[tuple[str, Dialect, object]] = [
@@ -41,10 +42,11 @@ def main() -> None:
     for name, dialect, event in MESSAGES:
         data = os.urandom(9600) if event is None else json.dumps(event, separators=(",", ":")).encode()
         observer = Observer(dialect, now=0.0, max_bytes=256 * 1024, model=None)
+        piece = MessagePiece(Opcode.BINARY if event is None else Opcode.TEXT, data, True, True)
         best = min(
             timeit.repeat(
-                "piece(data, text=text, started=True, finished=True, now=1.0)",
-                globals={"piece": observer.provider_piece, "data": data, "text": event is not None},
+                "look(piece, 1.0)",
+                globals={"look": observer.provider_piece, "piece": piece},
                 number=ROUNDS,
                 repeat=REPEATS,
             )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from ._kinds import LinkId, record
+from ._transfer import SendBytes
 
 __all__ = [
     "CloseHow",
@@ -69,14 +70,6 @@ class Connect:
     port: int
     tls: TlsPolicy | None = None
     alpn: tuple[str, ...] = ()
-
-
-@record
-class SendBytes:
-    """Send these chunks in order. At most one per link and turn; `chunks` holds no empty item and is not kept."""
-
-    link: LinkId
-    chunks: list[bytes]
 
 
 @record

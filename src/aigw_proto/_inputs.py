@@ -9,6 +9,7 @@ import enum
 from typing import TypeAlias
 
 from ._kinds import LinkId, record
+from ._transfer import BytesReceived, BytesSent
 
 __all__ = [
     "BytesReceived",
@@ -60,14 +61,6 @@ class ConnectFailed:
 
 
 @record
-class BytesReceived:
-    """Bytes arrived on a link; never empty."""
-
-    link: LinkId
-    data: bytes
-
-
-@record
 class PeerClosed:
     """The peer will send no more.
 
@@ -79,18 +72,6 @@ class PeerClosed:
 
     link: LinkId
     clean: bool
-
-
-@record
-class BytesSent:
-    """The driver holds `unsent` bytes of this link that the kernel has not taken.
-
-    Fed right after a send that left a backlog, and whenever that backlog shrinks, also to nothing within another send;
-    never when there was none.
-    """
-
-    link: LinkId
-    unsent: int
 
 
 @record

@@ -41,7 +41,8 @@ class TimerTable(Generic[NameT]):
 
     def earliest(self) -> float | None:
         """Return the earliest deadline, or None when nothing is armed."""
-        return min(self._deadlines.values(), default=None)
+        deadlines = self._deadlines
+        return min(deadlines.values()) if deadlines else None
 
     def expire(self, now: float) -> NameT | None:
         """Disarm and return the earliest name whose deadline is at or before `now`; None when there is none.

@@ -15,7 +15,7 @@ Three promises hold for every driver because they are kept here and not there:
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, assert_never
 
 from ._effects import (
     CloseHow,
@@ -27,11 +27,10 @@ from ._effects import (
     EndSending,
     Journal,
     Log,
-    SendBytes,
     SetReading,
 )
-from ._inputs import BytesSent
 from ._kinds import Engine, LinkId
+from ._transfer import BytesSent, SendBytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,17 +95,17 @@ class Ports(Protocol):
         ...
 
 
-class Conductor(Generic[InputT]):
-    """Runs one engine on one driver's ports. Not thread-safe: one owner calls it."""
+class Turns:
+    """What a `Conductor` does, for inputs of any kind: a compiled class cannot be generic."""
 
     __slots__ = ("_armed", "_backlogged", "_clock", "_ended", "_engine", "_next_link", "_ports", "_queue", "_running")
 
-    def __init__(self, engine: Engine[InputT | BytesSent], ports: Ports, clock: Callable[[], float]) -> None:
+    def __init__(self, engine: Engine[Any], ports: Ports, clock: Callable[[], float]) -> None:
         """Join `engine` and `ports`; `clock` gives monotonic seconds."""
         self._engine = engine
         self._ports = ports
         self._clock = clock
-        self._queue: deque[InputT | BytesSent | None] = deque()
+        self._queue: deque[object] = deque()  # None is for time that passes
         self._running = False
         self._ended = False
         self._armed: float | None = None
@@ -124,7 +123,7 @@ class Conductor(Generic[InputT]):
         self._next_link += 2
         return link
 
-    def feed(self, event: InputT | BytesSent) -> None:
+    def feed(self, event: Any) -> None:
         """Run the turn of one input, and those of whatever its effects feed back."""
         self._queue.append(event)
         if not self._running:
@@ -132,10 +131,8 @@ class Conductor(Generic[InputT]):
 
     def wake(self) -> None:
         """Let time pass: the driver's timer fired. Early and late calls are harmless."""
-        self._queue.append(None)
         self._armed = None
-        if not self._running:
-            self._run()
+        self.feed(None)
 
     def start(self) -> None:
         """Arm the timer for an engine that has deadlines before its first input."""
@@ -168,7 +165,7 @@ class Conductor(Generic[InputT]):
             self._armed = deadline
             self._ports.arm(deadline)
 
-    def _turn(self, event: InputT | BytesSent | None) -> None:
+    def _turn(self, event: object) -> None:
         engine = self._engine
         now = self._clock()
         if event is None:
@@ -180,15 +177,22 @@ class Conductor(Generic[InputT]):
         while (effect := engine.poll()) is not None:
             effects.append(effect)
         for effect in effects:
-            self._perform(effect)
+            if isinstance(effect, SendBytes):
+                self._send(effect)
+            else:
+                self._perform(effect)
 
-    def _perform(self, effect: Effect) -> None:
+    def _send(self, effect: SendBytes) -> None:
+        link = effect.link
+        backlog = self._ports.send(link, effect.chunks)
+        if backlog or link in self._backlogged:
+            self._report(link, backlog)
+
+    def _perform(
+        self, effect: Connect | SetReading | EndSending | CloseLink | Journal | Log | Deliver | Drained
+    ) -> None:
         ports = self._ports
         match effect:  # most frequent first: each case is an isinstance check
-            case SendBytes():
-                backlog = ports.send(effect.link, effect.chunks)
-                if backlog or effect.link in self._backlogged:
-                    self._report(effect.link, backlog)
             case SetReading():
                 ports.set_reading(effect.link, effect.enabled)
             case Deliver():
@@ -230,3 +234,17 @@ class Conductor(Generic[InputT]):
             kept = [event for event in queue if getattr(event, "link", None) != link]
             queue.clear()
             queue.extend(kept)
+
+
+class Conductor(Turns, Generic[InputT]):
+    """Runs one engine on one driver's ports. Not thread-safe: one owner calls it."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(self, engine: Engine[InputT | BytesSent], ports: Ports, clock: Callable[[], float]) -> None:
+            """Join `engine` and `ports`; `clock` gives monotonic seconds."""
+
+        def feed(self, event: InputT | BytesSent) -> None:
+            """Run the turn of one input, and those of whatever its effects feed back."""

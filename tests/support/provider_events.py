@@ -8,6 +8,7 @@ from typing import Any
 
 from aigw_proto.gateway._observer import Observer, Turn
 from aigw_proto.providers import Dialect
+from aigw_proto.ws import MessagePiece, Opcode
 
 JSON = dict[str, Any]
 
@@ -256,11 +257,15 @@ def observe(dialect: Dialect, *, max_bytes: int = 256 * 1024, model: str | None 
     return Observer(dialect, now=0.0, max_bytes=max_bytes, model=model)
 
 
+def piece(data: bytes, *, text: bool = True, started: bool, finished: bool) -> MessagePiece:
+    return MessagePiece(Opcode.TEXT if text else Opcode.BINARY, data, started, finished)
+
+
 def send(observer: Observer, *pieces: bytes, text: bool = True, now: float = 1.0) -> Turn | None:
     """Feed one message of the provider; only its last piece may end a turn."""
-    for index, piece in enumerate(pieces):
+    for index, data in enumerate(pieces):
         last = index == len(pieces) - 1
-        turn = observer.provider_piece(piece, text=text, started=index == 0, finished=last, now=now)
+        turn = observer.provider_piece(piece(data, text=text, started=index == 0, finished=last), now)
         if last:
             return turn
         assert turn is None
@@ -269,5 +274,5 @@ def send(observer: Observer, *pieces: bytes, text: bool = True, now: float = 1.0
 
 def ask(observer: Observer, *pieces: bytes, now: float = 0.0) -> None:
     """Feed one message of the client."""
-    for index, piece in enumerate(pieces):
-        observer.client_piece(piece, text=True, started=index == 0, finished=index == len(pieces) - 1, now=now)
+    for index, data in enumerate(pieces):
+        observer.client_piece(piece(data, started=index == 0, finished=index == len(pieces) - 1), now)

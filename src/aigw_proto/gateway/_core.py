@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,14 +10,14 @@ from .._effects import Journal, Log, LogLevel
 from .._entropy import Entropy, RandomBytes
 from .._kinds import LinkId
 from ._pool import Pool
-from ._turn import Deadlines, Timed, Turn
+from ._turn import Deadlines, Rota, Timed, Turn, Worker
 
 if TYPE_CHECKING:
     from ._config import GatewayConfig
     from ._realtime_record import SessionRecord, TurnRecord
     from ._record import RequestRecord
 
-__all__ = ["ClientSession", "Core", "LinkOwner", "Sending", "Worker"]
+__all__ = ["ClientSession", "Core", "LinkOwner", "Sending"]
 
 
 class LinkOwner(Timed, Protocol):
@@ -34,16 +33,6 @@ class LinkOwner(Timed, Protocol):
 
     def sent(self, unsent: int, now: float) -> None:
         """Take the driver's backlog of this link."""
-        ...
-
-
-class Worker(Timed, Protocol):
-    """Who works in quanta, when its turn comes. `queued` belongs to `Core`; it starts as False."""
-
-    queued: bool
-
-    def work(self, now: float) -> None:
-        """Do one quantum of work."""
         ...
 
 
@@ -93,7 +82,7 @@ class Core:
         self.deadlines = Deadlines()
         self.links: dict[LinkId, LinkOwner] = {}
         self.sessions: dict[LinkId, ClientSession] = {}
-        self.runnable: deque[Worker] = deque()
+        self.runnable = Rota()
         self.senders: list[Sending] = []  # who has queued output in this turn
         self.entropy = Entropy(random_bytes)
         self.pool = Pool(self)
@@ -115,11 +104,9 @@ class Core:
         """Return a fresh UUIDv7."""
         return self.entropy.uuid7(int((self._epoch + now) * 1000))
 
-    def schedule(self, worker: Worker) -> None:
-        """Let a session work at the end of this turn, or of the next ones when this one is full."""
-        if not worker.queued:
-            worker.queued = True
-            self.runnable.append(worker)
+    def schedule(self, worker: Worker, again: bool = False) -> None:
+        """Let a session work at the end of this turn, or of the next ones when this one is full; see `Rota.add`."""
+        self.runnable.add(worker, again)
 
     def crash(self, owner: Timed, error: Exception, now: float) -> None:
         """Log a bug and end its owner; if even that fails, what the owner holds is dropped without ceremony."""

@@ -11,30 +11,25 @@ logged with its traceback, and everything else goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .._effects import CloseHow, CloseLink, Drained, Effect
 from .._entropy import RandomBytes
-from .._inputs import (
-    BytesReceived,
-    BytesSent,
-    ConnectFailed,
-    Input,
-    LinkAccepted,
-    LinkConnected,
-    PeerClosed,
-    ShutdownRequested,
-)
+from .._inputs import ConnectFailed, Input, LinkAccepted, LinkConnected, PeerClosed, ShutdownRequested
+from .._transfer import BytesReceived, BytesSent
 from ._config import GatewayConfig
-from ._core import Core, LinkOwner
+from ._core import Core
 from ._leg import Leg
 from ._pool import UpstreamConnection
 from ._session import Session
 from ._turn import Timed
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = ["GatewayEngine"]
 
-_QUANTA_PER_TURN = 16
+_QUANTA_PER_TURN = 4
 _QUANTA_PER_INPUT = 4
 _DEADLINES_PER_TURN = 256
 
@@ -42,7 +37,7 @@ _DEADLINES_PER_TURN = 256
 class GatewayEngine:
     """Serves the universal and the realtime API; an `aigw_proto.Engine`."""
 
-    __slots__ = ("_core", "_drained", "_grace_ended", "_late", "_now", "_shutdown_at")
+    __slots__ = ("_core", "_drained", "_grace_ended", "_late", "_now", "_shutdown_at", "_turn_bytes")
 
     def __init__(self, config: GatewayConfig, *, random_bytes: RandomBytes, epoch_unix_seconds: float) -> None:
         """Serve `config`.
@@ -51,6 +46,7 @@ class GatewayEngine:
         carry wall-clock time, and the engine has no clock of its own.
         """
         self._core = Core(config, random_bytes, epoch_unix_seconds)
+        self._turn_bytes = config.limits.turn_bytes
         self._now = 0.0
         self._late = 0
         self._shutdown_at: float | None = None
@@ -66,21 +62,22 @@ class GatewayEngine:
         """Take one input. Raises RuntimeError when effects of the turn before were not all polled."""
         self._begin(now)
         quanta = self._quanta_after(event)
-        if isinstance(event, LinkAccepted) and self._grace_ended:
-            self._core.turn.emit(CloseLink(event.link, CloseHow.ABORT))  # or new ones could put off the end for ever
-        elif isinstance(event, LinkAccepted):
-            session = Session(self._core, event.link, event.peer, now)
-            self._core.links[event.link] = session
-            self._core.sessions[event.link] = session
-            self._core.deadlines.touch(session)
-        elif isinstance(event, ShutdownRequested):
-            self._shut_down(event.grace_seconds, now)
-        else:
+        if isinstance(event, BytesReceived):
             owner = self._core.links.get(event.link)
             if owner is None:
                 self._late += 1
             else:
-                self._act(owner, event, now)
+                try:
+                    owner.receive_data(event.data, now)
+                except Exception as error:  # noqa: BLE001 - a bug must not take the neighbours down
+                    self._core.crash(owner, error, now)
+                self._core.deadlines.touch(owner)
+        elif isinstance(event, LinkAccepted):
+            self._accept(event, now)
+        elif isinstance(event, ShutdownRequested):
+            self._shut_down(event.grace_seconds, now)
+        else:
+            self._act(event, now)
         self._finish(now, quanta)
 
     def handle_timeout(self, now: float) -> None:
@@ -127,16 +124,23 @@ class GatewayEngine:
         """
         return 0 if self._core.runnable or isinstance(event, BytesSent) else _QUANTA_PER_INPUT
 
-    def _act(
-        self,
-        owner: LinkOwner,
-        event: BytesReceived | PeerClosed | BytesSent | LinkConnected | ConnectFailed,
-        now: float,
-    ) -> None:
+    def _accept(self, event: LinkAccepted, now: float) -> None:
+        core = self._core
+        if self._grace_ended:
+            core.turn.emit(CloseLink(event.link, CloseHow.ABORT))  # or new ones could put off the end for ever
+            return
+        session = Session(core, event.link, event.peer, now)
+        core.links[event.link] = session
+        core.sessions[event.link] = session
+        core.deadlines.touch(session)
+
+    def _act(self, event: PeerClosed | BytesSent | LinkConnected | ConnectFailed, now: float) -> None:
+        owner = self._core.links.get(event.link)
+        if owner is None:
+            self._late += 1
+            return
         try:
-            if isinstance(event, BytesReceived):
-                owner.receive_data(event.data, now)
-            elif isinstance(event, BytesSent):
+            if isinstance(event, BytesSent):
                 owner.sent(event.unsent, now)
             elif isinstance(event, PeerClosed):
                 owner.receive_eof(clean=event.clean, now=now)
@@ -151,15 +155,19 @@ class GatewayEngine:
     def _finish(self, now: float, quanta: int) -> None:
         """Let sessions work within the turn's budget, then close the turn."""
         core = self._core
-        for _ in range(quanta):
-            if not core.runnable or core.turn.sent_bytes >= core.config.limits.turn_bytes:
-                break
-            worker = core.runnable.popleft()
-            worker.queued = False
-            self._guard(worker, worker.work, now)
-        for sender in core.senders:
-            sender.hand_over()
-        core.senders.clear()
+        while quanta and core.runnable and core.turn.sent_bytes < self._turn_bytes:
+            quanta -= 1
+            worker = core.runnable.take()
+            try:
+                worker.work(now)
+            except Exception as error:  # noqa: BLE001 - a bug must not take the neighbours down
+                core.crash(worker, error, now)
+            core.deadlines.touch(worker)
+            core.runnable.rest()
+        if core.senders:
+            for sender in core.senders:
+                sender.hand_over()
+            core.senders.clear()
         core.turn.finish()
         if core.draining and not core.links and not self._drained:
             self._drained = True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .._effects import LogLevel
 from .._errors import CloseCode
 from ..providers import hide_tokens
-from ..ws import MessagePiece, Opcode
+from ..ws._events import MessagePiece
 from ._config import secrets_of
 from ._leg import Side
 from ._observer import Observer, Turn
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ledger"]
 
+_CLIENT = Side.CLIENT
 _CLIENT_CLOSED_REQUEST = 499  # what nginx notes for a client that left before it was answered
 
 
@@ -112,16 +113,11 @@ class Ledger:
         if not self._watching:
             return False
         turn: Turn | None = None
-        text = piece.opcode is Opcode.TEXT
         try:
-            if side is Side.CLIENT:
-                self._observer.client_piece(
-                    piece.data, text=text, started=piece.started, finished=piece.finished, now=now
-                )
+            if side is _CLIENT:
+                self._observer.client_piece(piece, now)
             else:
-                turn = self._observer.provider_piece(
-                    piece.data, text=text, started=piece.started, finished=piece.finished, now=now
-                )
+                turn = self._observer.provider_piece(piece, now)
         except Exception as error:  # noqa: BLE001 - a bug of the observer is none of the session's business
             self._watching = False
             self._core.log(LogLevel.ERROR, "a session is not observed any more", {"peer": self._peer}, error)

@@ -16,7 +16,7 @@ from .._effects import CloseHow
 from .._inputs import ConnectFailed, LinkConnected
 from .._kinds import LinkId
 from .._timers import TimerTable
-from ..ws import WSConnection
+from ..ws._connection import WSConnection
 from ._flow import Gauge
 from ._turn import Timed
 
@@ -91,7 +91,8 @@ class _Timer(enum.Enum):
 class Leg:
     """A link of a realtime session; what the engine calls a link's owner.
 
-    `unread` says that the machine may have something to pull. `broken` says that the stream broke: nothing can be
+    `unread` says that the machine may have something to pull. `message_bytes` counts what has come of the message under
+    way. `broken` says that the stream broke: nothing can be
     sent any more, what came before counts. `lingering` legs have said all and discard what still arrives. `deflates`
     says that what is sent is compressed, which costs far more than passing it on.
     """
@@ -110,6 +111,7 @@ class Leg:
         "is_closed",
         "lingering",
         "link",
+        "message_bytes",
         "peer_ended",
         "scheduled",
         "side",
@@ -128,6 +130,7 @@ class Leg:
         self.gauge = Gauge(high_bytes=limits.realtime_high_water_bytes, low_bytes=limits.realtime_low_water_bytes)
         self.deflates = False
         self.unread = False
+        self.message_bytes = 0
         self.peer_ended = False
         self.broken = False
         self.lingering = False
@@ -157,10 +160,15 @@ class Leg:
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Store bytes and ask for a quantum; stop reading a peer whose earlier bytes are still waiting."""
-        machine = self.handshake if self.ws is None else self.ws
-        if self.lingering or machine is None:
+        ws = self.ws
+        if self.lingering:
             return
-        machine.receive_data(data, now)
+        if ws is not None:
+            ws.receive_data(data, now)
+        elif self.handshake is not None:
+            self.handshake.receive_data(data, now)
+        else:
+            return
         if self.unread:
             self.hold_back(now)
         self.unread = True
@@ -230,11 +238,15 @@ class Leg:
 
     def flush(self) -> None:
         """Hand what the machine has to send to the turn."""
-        machine = self._machine
-        if machine is None or self.is_closed:
+        if self.is_closed:
             return
         self._held = False
-        chunks = machine.data_to_send()
+        if self.ws is not None:
+            chunks = self.ws.data_to_send()
+        elif self.handshake is not None:
+            chunks = self.handshake.data_to_send()
+        else:
+            return
         if chunks and not self.broken:
             if not self.gauge.queued:
                 self.core.senders.append(self)
@@ -258,15 +270,19 @@ class Leg:
         self._timers.disarm(_Timer.STUCK)
         if self._held:
             self.flush()
-        self.core.schedule(self._session)
+        self.core.schedule(self._session, again=True)
 
     # ---- time ------------------------------------------------------------------------------------------------------
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline of the link and of the machine in charge."""
         own = self._timers.earliest()
-        machine = None if self.lingering or self.is_closed else self._machine
-        theirs = None if machine is None else machine.next_timeout()
+        if self.lingering or self.is_closed:
+            return own
+        if self.ws is not None:
+            theirs = self.ws.next_timeout()
+        else:
+            theirs = None if self.handshake is None else self.handshake.next_timeout()
         if own is None or theirs is None:
             return theirs if own is None else own
         return min(own, theirs)

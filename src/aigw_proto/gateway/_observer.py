@@ -12,6 +12,7 @@ import msgspec
 
 from .._kinds import record
 from ..providers import Dialect
+from ..ws._events import MessagePiece, Opcode
 from ._bill import Bill
 from ._reading import Reader
 from ._usage import Report, Slice, as_name, decode, plain
@@ -47,6 +48,7 @@ class _First(msgspec.Struct):
 
 
 _FIRST: Final = msgspec.json.Decoder(_First)
+_TEXT: Final = Opcode.TEXT
 
 
 class Observer:
@@ -94,36 +96,31 @@ class Observer:
         """The tokens of all turns that have ended."""
         return self._bill.tokens
 
-    def client_piece(
-        self,
-        data: bytes,
-        *,
-        text: bool,  # noqa: ARG002 - both sides are fed alike
-        started: bool,
-        finished: bool,
-        now: float,
-    ) -> None:
+    def client_piece(self, piece: MessagePiece, now: float) -> None:
         """Count a piece of a client's message."""
-        self.client_bytes += len(data)
-        if finished:
+        self.client_bytes += len(piece.data)
+        if piece.finished:
             self.client_messages += 1
         if self._asked_at is None:
             self._asked_at = now
-            if self.model is None and started and finished and self.client_messages == 1:
-                self._learn_model(data)
+            if self.model is None and piece.started and piece.finished and self.client_messages == 1:
+                self._learn_model(piece.data)
 
-    def provider_piece(self, data: bytes, *, text: bool, started: bool, finished: bool, now: float) -> Turn | None:
+    def provider_piece(self, piece: MessagePiece, now: float) -> Turn | None:
         """Count a piece of a provider's message; return the turn that ends with it."""
+        data = piece.data
         self.provider_bytes += len(data)
-        if finished:
+        if piece.finished:
             self.provider_messages += 1
         reader = self._reader
-        if reader is None or not (text or reader.in_binary):
+        if reader is None or not (reader.in_binary or piece.opcode is _TEXT):
             return None
-        if started and finished:
-            report = reader.read(data) if reader.is_worth(data) else None
+        if piece.started and piece.finished:
+            if not reader.is_worth(data):
+                return None
+            report = reader.read(data)
         else:
-            report = reader.add(data, started=started, finished=finished)
+            report = reader.add(data, started=piece.started, finished=piece.finished)
         return None if report is None else self._note(report, now)
 
     def last(self, now: float) -> Turn | None:

@@ -28,15 +28,8 @@ from .._inputs import ConnectFailed
 from .._kinds import LinkId, Signal
 from .._timers import TimerTable
 from ..http import H1Connection
-from ..ws import (
-    Closed,
-    CloseReceived,
-    ConnectionState,
-    Failed,
-    MessagePiece,
-    Ping,
-    WebSocketEvent,
-)
+from ..ws import Closed, CloseReceived, ConnectionState, Failed, Ping, WebSocketEvent
+from ..ws._events import MessagePiece
 from ._farewell import farewell
 from ._ledger import Ledger
 from ._leg import Leg, Side
@@ -57,7 +50,9 @@ _BYTES_OF_ONE_COST_DEFLATED = 256
 _TURN_COST = 16  # to read the event that ends a turn, and to write its line in the log
 _FLUSH_BYTES = 32 * 1024  # the gauge has to hear of that much before more is pulled
 _SHUTTING_DOWN = "the gateway is shutting down"
-_CAN_SEND = (ConnectionState.OPEN, ConnectionState.ANSWERING)
+_OPENING = RealtimeState.OPENING  # looked up for every message
+_OPEN = RealtimeState.OPEN
+_NEED_DATA = Signal.NEED_DATA
 _BY = {Side.CLIENT: ClosedBy.CLIENT, Side.PROVIDER: ClosedBy.PROVIDER}
 
 
@@ -72,10 +67,11 @@ class Realtime:
 
     __slots__ = (
         "_client",
+        "_idle_seconds",
         "_last_message_at",
+        "_max_message_bytes",
         "_opening",
         "_provider",
-        "_sizes",
         "_state",
         "_timers",
         "core",
@@ -101,7 +97,8 @@ class Realtime:
         self._provider = Leg(core, self, Side.PROVIDER, core.new_link(), None)
         self.ledger = Ledger(core, upgrade, peer, now)
         self._opening = RealtimeOpening(core, upgrade, http, self.ledger.log_id, now)
-        self._sizes = {Side.CLIENT: 0, Side.PROVIDER: 0}
+        self._idle_seconds = core.config.limits.realtime_idle_timeout_seconds
+        self._max_message_bytes = core.config.limits.realtime_max_message_bytes
         self._last_message_at = now
         core.sessions[link] = self
         core.turn.emit(self._opening.connect(self._provider.link))
@@ -178,14 +175,14 @@ class Realtime:
 
     def work(self, now: float) -> None:
         """Do one quantum of work; asks for another when some is left."""
-        if self._state is RealtimeState.OPENING:
+        if self._state is _OPENING:
             self._open(now)
         client, provider = self._client, self._provider
         if client.unread:
             self._pump(client, provider, now)
         if provider.unread:
             self._pump(provider, client, now)
-        if self._state is RealtimeState.OPENING:
+        if self._state is _OPENING:
             return  # what comes next is a matter of time, or of bytes
         if (client.unread and _takes(provider)) or (provider.unread and _takes(client)):
             self.core.schedule(self)
@@ -206,14 +203,13 @@ class Realtime:
                 if not price:
                     break
                 cost += price
-                if target.state in _CAN_SEND:
-                    data = event.data
-                    target.send_piece(event.opcode, data, finished=event.finished)
-                    waiting += 1 + len(data)
+                if target.can_send:
+                    target.relay_piece(event)
+                    waiting += 1 + len(event.data)
                     if waiting >= _FLUSH_BYTES:
                         waiting = 0
                         sink.flush()
-            elif event is Signal.NEED_DATA:
+            elif event is _NEED_DATA:
                 source.all_read(now)
                 break
             else:
@@ -228,11 +224,10 @@ class Realtime:
         """Let the observer look at a piece; return what it costs, 0 when its message is larger than is allowed."""
         self._last_message_at = now
         size = len(piece.data)
-        sizes = self._sizes
-        sizes[source.side] = whole = size + (0 if piece.started else sizes[source.side])
-        limit = self.core.config.limits.realtime_max_message_bytes
-        if whole > limit and self._state is RealtimeState.OPEN:
-            reason = f"a message of the {source.side.value} is larger than {limit} bytes"
+        whole = size if piece.started else source.message_bytes + size
+        source.message_bytes = whole
+        if whole > self._max_message_bytes and self._state is _OPEN:
+            reason = f"a message of the {source.side.value} is larger than {self._max_message_bytes} bytes"
             self._end(CloseCode.MESSAGE_TOO_BIG, reason, now)
             return 0
         cost = 1 + size // (_BYTES_OF_ONE_COST_DEFLATED if sink.deflates else _BYTES_OF_ONE_COST)
@@ -314,7 +309,7 @@ class Realtime:
     def _send_close(self, leg: Leg, code: int | None, reason: str, now: float) -> None:
         """Send a Close, unless one was sent or nothing can be."""
         ws = leg.ws
-        if ws is None or leg.is_closed or leg.lingering or ws.state not in _CAN_SEND:
+        if ws is None or leg.is_closed or leg.lingering or not ws.can_send:
             return
         ws.send_close(code, reason, now=now)
         self.ledger.close_sent(leg.side, code)
@@ -343,9 +338,12 @@ class Realtime:
             ws = self._client.ws
             words = farewell(self.upgrade.plan.dialect, code=code, reason=reason)
             # No message may begin within another one; then the Close has to say it all.
-            if ws is not None and words is not None and ws.state in _CAN_SEND and not ws.sending_message:
+            if ws is not None and words is not None and ws.can_send and not ws.sending_message:
                 is_text, payload = words
-                (ws.send_text if is_text else ws.send_binary)(payload)
+                if is_text:
+                    ws.send_text(payload)
+                else:
+                    ws.send_binary(payload)
             self._send_close(self._client, code, reason, now)
             self._send_close(self._provider, code, reason, now)
 
@@ -403,10 +401,9 @@ class Realtime:
     def next_timeout(self) -> float | None:
         """Return the earliest deadline of the session as a whole; the legs have their own."""
         own = self._timers.earliest()
-        idle_seconds = self.core.config.limits.realtime_idle_timeout_seconds
-        if self._state is not RealtimeState.OPEN or idle_seconds is None:
+        if self._state is not _OPEN or self._idle_seconds is None:
             return own
-        idle = self._last_message_at + idle_seconds
+        idle = self._last_message_at + self._idle_seconds
         return idle if own is None else min(own, idle)
 
     def handle_timeout(self, now: float) -> None:
@@ -422,8 +419,8 @@ class Realtime:
             else:
                 seconds = limits.realtime_session_timeout_seconds
                 self._end(CloseCode.GOING_AWAY, f"a session may last {seconds:g} s", now)
-        seconds = limits.realtime_idle_timeout_seconds
-        if self._state is RealtimeState.OPEN and seconds is not None and now >= self._last_message_at + seconds:
+        seconds = self._idle_seconds
+        if self._state is _OPEN and seconds is not None and now >= self._last_message_at + seconds:
             self._end(CloseCode.GOING_AWAY, f"no message for {seconds:g} s", now)
 
     def _move(self, trigger: RealtimeTrigger) -> None:
@@ -436,4 +433,4 @@ def _state(leg: Leg) -> ConnectionState | None:
 
 def _takes(sink: Leg) -> bool:
     """Whether more may be passed on to a side; one that is gone or told its last takes everything, to no purpose."""
-    return not sink.gauge.shut or sink.broken or sink.is_closed or _state(sink) not in _CAN_SEND
+    return not sink.gauge.shut or sink.broken or sink.is_closed or sink.ws is None or not sink.ws.can_send

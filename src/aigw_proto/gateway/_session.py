@@ -138,7 +138,7 @@ class Session:
             self._reply_bytes = 0
             self._timers.disarm(_Timer.STUCK)
             if self._has_work:
-                self.core.schedule(self)
+                self.core.schedule(self, again=True)
         elif shrank or self._timers.deadline(_Timer.STUCK) is None:
             self._timers.arm(_Timer.STUCK, now + self.core.config.limits.stuck_timeout_seconds)
 
@@ -229,7 +229,7 @@ class Session:
         if not self._gauge.shut:
             self._reply_bytes = 0
         if self._has_work:
-            self.core.schedule(self)
+            self.core.schedule(self, again=True)
 
     @property
     def shut(self) -> bool:

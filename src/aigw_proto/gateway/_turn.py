@@ -3,21 +3,29 @@
 Deadlines of many owners live in one heap. A deadline that moves later (the common case: every byte postpones a
 keep-alive) leaves its heap entry where it is; when that entry comes up, the owner is simply asked again. So an owner
 costs one entry, and activity costs nothing.
+
+Whoever has work gets it done in quanta. Those who come with something new go before those who have had a quantum and
+are not done: what a voice needs is there at once, however many floods are worked off beside it. Every few quanta one is
+for the others, so that nobody waits for ever.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from .._effects import CloseHow, CloseLink, Effect, EndSending, SendBytes, SetReading
+from .._effects import CloseHow, CloseLink, Effect, EndSending, SetReading
 from .._kinds import LinkId
+from .._transfer import SendBytes
 
-__all__ = ["Deadlines", "Timed", "Turn"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Deadlines", "Rota", "Timed", "Turn", "Worker"]
 
 _STALE_KEPT = 64  # below this a rebuild costs more than the entries
+_QUANTA_OF_NEWCOMERS = 3  # before one of the others has its turn
 
 
 class Turn:
@@ -44,7 +52,9 @@ class Turn:
 
     def send(self, link: LinkId, chunks: Sequence[bytes]) -> int:
         """Append chunks to what this turn sends on `link`; return how many bytes they hold."""
-        count = sum(map(len, chunks))
+        count = 0
+        for chunk in chunks:
+            count += len(chunk)
         if not count:
             return 0
         self.sent_bytes += count
@@ -54,7 +64,7 @@ class Turn:
             self._sends[link] = pending
             self._effects.append(pending)
         else:
-            pending.chunks.extend(chunk for chunk in chunks if chunk)
+            pending.chunks.extend([chunk for chunk in chunks if chunk])
         return count
 
     def set_reading(self, link: LinkId, enabled: bool) -> None:
@@ -74,13 +84,18 @@ class Turn:
 
     def finish(self) -> None:
         """End the turn: nothing is coalesced with what follows."""
-        self._sends.clear()
-        self.sent_bytes = 0
-        for link, enabled in self._reading_changes.items():
-            if enabled == (link in self._not_reading):
-                (self._not_reading.discard if enabled else self._not_reading.add)(link)
-                self._effects.append(SetReading(link, enabled))
-        self._reading_changes.clear()
+        if self.sent_bytes:
+            self._sends.clear()
+            self.sent_bytes = 0
+        if self._reading_changes:
+            for link, enabled in self._reading_changes.items():
+                if enabled == (link in self._not_reading):
+                    if enabled:
+                        self._not_reading.discard(link)
+                    else:
+                        self._not_reading.add(link)
+                    self._effects.append(SetReading(link, enabled))
+            self._reading_changes.clear()
 
     def poll(self) -> Effect | None:
         """Move out the next effect."""
@@ -106,6 +121,16 @@ class Timed(Protocol):
 
     def drop(self, now: float) -> None:
         """Let go of every link after a second bug, while ending; nothing is said to anybody."""
+        ...
+
+
+class Worker(Timed, Protocol):
+    """Who works in quanta, when its turn comes. `queued` belongs to `Rota`; it starts as False."""
+
+    queued: bool
+
+    def work(self, now: float) -> None:
+        """Do one quantum of work."""
         ...
 
 
@@ -166,3 +191,44 @@ class Deadlines:
             self._heap = [entry for entry in self._heap if entry[2].scheduled == entry[0]]
             heapq.heapify(self._heap)
             self._stale = 0
+
+
+class Rota:
+    """Who works next."""
+
+    __slots__ = ("_at_work", "_fresh", "_quanta", "_worn")
+
+    def __init__(self) -> None:
+        """Start with nobody."""
+        self._fresh: deque[Worker] = deque()
+        self._worn: deque[Worker] = deque()
+        self._quanta = 0  # that newcomers had one after the other while others waited
+        self._at_work: Worker | None = None
+
+    def __len__(self) -> int:
+        return len(self._fresh) + len(self._worn)
+
+    def add(self, worker: Worker, again: bool = False) -> None:
+        """Let `worker` have a quantum, unless it waits for one already.
+
+        It goes behind the newcomers when it is at work, or goes on, `again`, with what had to stop.
+        """
+        if not worker.queued:
+            worker.queued = True
+            (self._worn if again or worker is self._at_work else self._fresh).append(worker)
+
+    def take(self) -> Worker:
+        """Take out who is next, and is at work until `rest()`. Raises IndexError when there is nobody."""
+        if self._fresh and (self._quanta < _QUANTA_OF_NEWCOMERS or not self._worn):
+            self._quanta = self._quanta + 1 if self._worn else 0
+            worker = self._fresh.popleft()
+        else:
+            self._quanta = 0
+            worker = self._worn.popleft()
+        worker.queued = False
+        self._at_work = worker
+        return worker
+
+    def rest(self) -> None:
+        """End a quantum."""
+        self._at_work = None

@@ -27,6 +27,7 @@ from support.provider_events import (
     ask,
     compact,
     observe,
+    piece,
     printed_in_all_ways,
     send,
 )
@@ -39,7 +40,7 @@ def test_counts_messages_and_bytes_of_both_sides() -> None:
     ask(observer, b"abc", b"", b"d")
     ask(observer, b"")
     assert send(observer, b"12", b"345", text=False) is None
-    observer.provider_piece(b"unfinished", text=True, started=True, finished=False, now=2.0)
+    observer.provider_piece(piece(b"unfinished", started=True, finished=False), 2.0)
     assert (observer.client_messages, observer.client_bytes) == (2, 4)
     assert (observer.provider_messages, observer.provider_bytes) == (1, 15)
     assert observer.turns == 0
@@ -130,13 +131,14 @@ def test_a_message_that_grows_too_large_does_not_blind_for_the_next() -> None:
 
 def test_what_is_kept_of_a_message_is_bounded() -> None:
     observer = observe(Dialect.GEMINI_LIVE, max_bytes=32 * 1024)
-    observer.provider_piece(b'{"serverContent":{"modelTurn":"', text=False, started=True, finished=False, now=1.0)
+    begun = b'{"serverContent":{"modelTurn":"'
+    observer.provider_piece(piece(begun, text=False, started=True, finished=False), 1.0)
     reader: Any = observer._reader
     for _ in range(1000):
-        observer.provider_piece(b"A" * 1000, text=False, started=False, finished=False, now=1.0)
+        observer.provider_piece(piece(b"A" * 1000, text=False, started=False, finished=False), 1.0)
         assert len(reader._kept) <= 33 * 1024
     end = b'"}' + b"," + compact(GEMINI_TURN)[1:]
-    turn = observer.provider_piece(end, text=False, started=False, finished=True, now=1.0)
+    turn = observer.provider_piece(piece(end, text=False, started=False, finished=True), 1.0)
     assert turn is not None
     assert turn.tokens["total"] == 396
     assert reader._kept is None
@@ -145,12 +147,12 @@ def test_what_is_kept_of_a_message_is_bounded() -> None:
 def test_the_rest_of_a_message_whose_beginning_was_missed_is_ignored() -> None:
     observer = observe(Dialect.OPENAI_REALTIME)
     tail = compact(RESPONSE_DONE)
-    assert observer.provider_piece(tail, text=True, started=False, finished=True, now=1.0) is None
+    assert observer.provider_piece(piece(tail, started=False, finished=True), 1.0) is None
 
 
 def test_a_message_begun_anew_forgets_the_one_before() -> None:
     observer = observe(Dialect.OPENAI_REALTIME)
-    observer.provider_piece(b'{"type":"response.do', text=True, started=True, finished=False, now=1.0)
+    observer.provider_piece(piece(b'{"type":"response.do', started=True, finished=False), 1.0)
     half = compact(RESPONSE_DONE)
     assert send(observer, half[:20], half[20:]) is not None
 
@@ -317,8 +319,9 @@ def test_a_member_that_is_something_else_costs_no_other(case: tuple[Dialect, byt
 def test_no_bytes_raise(dialect: Dialect, pieces: list[tuple[bytes, bool, bool, bool]]) -> None:
     observer = observe(dialect, max_bytes=1000)
     for data, text, started, finished in pieces:
-        observer.client_piece(data, text=text, started=started, finished=finished, now=1.0)
-        observer.provider_piece(data, text=text, started=started, finished=finished, now=1.0)
+        each = piece(data, text=text, started=started, finished=finished)
+        observer.client_piece(each, 1.0)
+        observer.provider_piece(each, 1.0)
     observer.last(2.0)
 
 

@@ -7,7 +7,6 @@ Opening and refusing are in `test_realtime_opening.py`, back-pressure is in `tes
 from __future__ import annotations
 
 from typing import Any
-from unittest.mock import create_autospec
 
 import pytest
 
@@ -24,7 +23,7 @@ from aigw_proto._inputs import (
 )
 from aigw_proto._kinds import LinkId
 from aigw_proto._limits import WebSocketLimits
-from aigw_proto.gateway import _engine, _realtime
+from aigw_proto.gateway import _engine, _ledger, _realtime
 from aigw_proto.gateway._realtime_opening import RealtimeOpening
 from aigw_proto.gateway._state import REALTIME_TRANSITIONS, RealtimeState, RealtimeTrigger
 from aigw_proto.ws import DeflatePolicy
@@ -504,15 +503,21 @@ class TestTheGatewaysEndings:
             play.ends(PROVIDER).expect(flushed(PROVIDER), session(closed_by="client"), Drained())
 
 
+TURN_ENDS = b'{"type":"response.done","response":{"id":"r","usage":{"total_tokens":7}}}'
+
+
+def fail(*_: object, **__: object) -> None:
+    """Stand in for a bug."""
+    raise ZeroDivisionError
+
+
 class TestBugs:
+    """Broken are what the compiled classes call, since they themselves cannot be."""
+
     def test_while_messages_go_both_ways(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with Relay().opened() as play:
-
-            def fail(*_: object) -> bool:
-                raise ZeroDivisionError
-
-            monkeypatch.setattr(_realtime.Realtime, "_admit", fail)
-            play.client_says(TEXT, b"x")
+            monkeypatch.setattr(_ledger, "TurnRecord", fail)
+            play.provider_says(TEXT, TURN_ENDS)
             assert isinstance(play.take(Log).exception, ZeroDivisionError)
             play.expect(told(CLIENT, "close 1011 internal error"), finished(CLIENT))
             play.expect(told(PROVIDER, "close 1011 internal error"), finished(PROVIDER))
@@ -521,10 +526,6 @@ class TestBugs:
 
     def test_while_the_provider_is_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with Relay().asked() as play:
-
-            def fail(*_: object) -> None:
-                raise ZeroDivisionError
-
             monkeypatch.setattr(RealtimeOpening, "answer", fail)
             play.from_provider(play.accepting())
             assert isinstance(play.take(Log).exception, ZeroDivisionError)
@@ -532,28 +533,28 @@ class TestBugs:
             play.ends(CLIENT).expect(flushed(CLIENT), session(status=500))
 
     def test_a_second_one_while_ending(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class BrokenOnce(dict[RealtimeState, dict[RealtimeTrigger, RealtimeState]]):
+            broken = True
+
+            def __getitem__(self, state: RealtimeState) -> dict[RealtimeTrigger, RealtimeState]:
+                if self.broken:
+                    self.broken = False
+                    raise ZeroDivisionError
+                return super().__getitem__(state)
+
         with Relay().opened() as play:
-
-            def fail(*_: object) -> bool:
-                raise ZeroDivisionError
-
-            monkeypatch.setattr(_realtime.Realtime, "_admit", fail)
-            monkeypatch.setattr(_realtime.Realtime, "_closing", fail)
-            monkeypatch.setattr(_realtime.Realtime, "closed", create_autospec(_realtime.Realtime.closed))
-            play.client_says(TEXT, b"x")
+            monkeypatch.setattr(_ledger, "TurnRecord", fail)
+            monkeypatch.setattr(_realtime, "REALTIME_TRANSITIONS", BrokenOnce(REALTIME_TRANSITIONS))
+            play.provider_says(TEXT, TURN_ENDS)
             assert play.take(Log).message == "internal error"
             assert play.take(Log).message == "internal error while ending an owner"
-            play.expect(cut(CLIENT), cut(PROVIDER))
+            play.expect(cut(CLIENT), cut(PROVIDER), session(closed_by="gateway", error="internal error"))
 
     def test_when_one_side_is_gone_already(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with Relay().opened() as play:
             play.ends(CLIENT).expect(told(PROVIDER, "close 1011 the client's connection was lost"), flushed(CLIENT))
-
-            def fail(*_: object) -> bool:
-                raise ZeroDivisionError
-
-            monkeypatch.setattr(_realtime.Realtime, "_admit", fail)
-            play.provider_says(TEXT, b"x")
+            monkeypatch.setattr(_ledger, "TurnRecord", fail)
+            play.provider_says(TEXT, TURN_ENDS)
             play.take(Log)
             play.expect(finished(PROVIDER))
             play.wait(2.1).expect(flushed(PROVIDER), session(closed_by="client"))

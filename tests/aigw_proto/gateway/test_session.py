@@ -15,7 +15,6 @@ from aigw_proto.envelopes import ErrorCode
 from aigw_proto.gateway import Outcome
 from aigw_proto.gateway._session import Session
 from aigw_proto.gateway._state import SessionState
-from aigw_proto.http import H1Connection
 from aigw_proto.testing import Checked
 from aigw_proto.ws import DeflatePolicy, WebSocketEvent, WSConnection
 from aigw_transports.memory import Faults
@@ -597,7 +596,7 @@ class TestFairness:
             turns.receive(flooder.link, frame(PING) * 10_000)
         assert turns.engine.next_timeout() == turns.now
         turns.receive(upstream, sse(b"1"))
-        for _ in range(2):
+        for _ in range(7):
             turns.wake()
         assert victim.types("a") == ["created", "stream"]
 
@@ -628,8 +627,22 @@ class TestFairness:
         while not turns.connects:
             turns.wake()
             count += 1
-        assert count <= 2  # twenty quanta, one each
+        assert count <= 7  # at four quanta a turn: one for each flood, and those that had theirs have every fourth
         assert turns.session(flooders[-1].link)._inbound  # and has more to come
+
+    def test_who_comes_while_floods_are_worked_off_is_next(self) -> None:
+        turns = Turns()
+        flooders = [turns.agent() for _ in range(20)]
+        other = turns.agent()
+        for flooder in flooders:
+            turns.receive(flooder.link, frame(PING) * 10_000)
+        for _ in range(7):
+            turns.wake()
+        for number in range(3):
+            other.create(f"a{number}")
+            turns.wake()
+            assert len(turns.connects) == number + 1
+        assert all(turns.session(flooder.link)._inbound for flooder in flooders)
 
     def test_reporting_a_backlog_makes_nobody_work(self) -> None:
         # Each report would bring more to send, and that the next report: a chain without end.
@@ -696,7 +709,7 @@ class TestBugs:
         turns = Turns()
         link = turns.accept()
         with monkeypatch.context() as patch:
-            patch.setattr(H1Connection, "next_event", broken)
+            patch.setattr("aigw_proto.gateway._session.answer_http", broken)
             turns.receive(link, HEALTH)
         assert link in turns.closed
         assert isinstance(turns.logs[0].exception, ZeroDivisionError)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from aigw_proto._effects import CloseHow, CloseLink, Effect, EndSending, SendBytes, SetReading
 from aigw_proto._kinds import LinkId
-from aigw_proto.gateway._turn import Deadlines, Turn
+from aigw_proto.gateway._turn import Deadlines, Rota, Turn
 
 A, B = LinkId(2), LinkId(4)
 
@@ -158,3 +158,69 @@ def test_every_due_owner_comes_up_and_no_other(steps: list[tuple[int, int | None
         if alive:
             assert earliest is not None
             assert now < earliest <= min(alive)
+
+
+class Hand:
+    """A worker that wants as many quanta as it is told."""
+
+    def __init__(self, name: str, quanta: int = 1) -> None:
+        self.name = name
+        self.quanta = quanta
+        self.queued = False
+        self.scheduled: float | None = None
+
+    def next_timeout(self) -> float | None:
+        return None
+
+    def handle_timeout(self, now: float) -> None:
+        raise AssertionError
+
+    def crash(self, now: float) -> None:
+        raise AssertionError
+
+    def drop(self, now: float) -> None:
+        raise AssertionError
+
+    def work(self, now: float) -> None:
+        self.quanta -= 1
+
+
+def work_off(rota: Rota, count: int) -> str:
+    """Let `count` quanta be worked; whoever is not done asks for another while it is at work."""
+    names = ""
+    for _ in range(count):
+        worker = rota.take()
+        assert isinstance(worker, Hand)
+        names += worker.name
+        worker.work(0.0)
+        if worker.quanta > 0:
+            rota.add(worker)
+        rota.rest()
+    return names
+
+
+def test_workers_have_their_turn_once_each_in_order() -> None:
+    rota = Rota()
+    hands = [Hand(name) for name in "abc"]
+    for hand in (*hands, *hands):
+        rota.add(hand)
+    assert len(rota) == 3
+    assert work_off(rota, 3) == "abc"
+    assert not rota
+
+
+def test_newcomers_go_before_those_who_are_not_done_which_wait_for_three_at_most() -> None:
+    rota = Rota()
+    for name in "xy":
+        rota.add(Hand(name, quanta=9))
+    assert work_off(rota, 2) == "xy"
+    for name in "abcde":
+        rota.add(Hand(name))
+    assert work_off(rota, 9) == "abxcdeyxy"
+
+
+def test_who_goes_on_with_what_had_to_stop_is_no_newcomer() -> None:
+    rota = Rota()
+    rota.add(Hand("x"), again=True)
+    rota.add(Hand("a"))
+    assert work_off(rota, 2) == "ax"

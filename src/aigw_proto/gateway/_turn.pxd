@@ -1,0 +1,49 @@
+cimport cython
+
+from .._transfer cimport SendBytes
+
+
+cdef Py_ssize_t _STALE_KEPT
+cdef int _QUANTA_OF_NEWCOMERS
+
+
+cdef class Turn:
+    cdef object _effects
+    cdef dict _sends
+    cdef set _not_reading
+    cdef dict _reading_changes
+    cdef readonly Py_ssize_t sent_bytes
+
+    cpdef emit(self, effect)
+
+    @cython.locals(count=Py_ssize_t, chunk=bytes, pending=SendBytes)
+    cpdef Py_ssize_t send(self, link, list chunks) except -1
+
+    cpdef set_reading(self, link, bint enabled)
+    cpdef end_sending(self, link)
+    cpdef close(self, link, how)
+    cpdef finish(self)
+    cpdef poll(self)
+
+
+cdef class Deadlines:
+    cdef readonly list _heap
+    cdef Py_ssize_t _count
+    cdef Py_ssize_t _stale
+
+    cpdef touch(self, owner)
+    cpdef forget(self, owner)
+    cpdef earliest(self)
+    cpdef pop_due(self, now)
+    cdef _supersede(self, owner)
+
+
+cdef class Rota:
+    cdef object _fresh
+    cdef object _worn
+    cdef int _quanta
+    cdef object _at_work
+
+    cpdef add(self, worker, bint again=*)
+    cpdef take(self)
+    cpdef rest(self)
