@@ -21,6 +21,7 @@ from aigw_proto.conductor import FLUSH_SECONDS
 from ._accepting import ACCEPT_PAUSE_SECONDS, is_passing
 from ._anyio_accept import bound_address, peer_name
 from ._anyio_connect import negotiated_protocol, open_stream
+from ._anyio_inlet import READ_BYTES
 from ._anyio_link import CLOSE_NOTIFY_SECONDS, Link
 from ._driver import BaseDriver, log_to_standard_library
 
@@ -55,6 +56,7 @@ class Driver(BaseDriver[InputT, Link]):
         A sink must not block and not raise. Without `log`, lines go to the standard library's logger `aigw`.
         """
         super().__init__(engine, anyio.current_time, journal, log, deliver)
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._tasks: TaskGroup | None = None
         self._timer = anyio.CancelScope()
         self._deadline = math.inf
@@ -142,7 +144,7 @@ class Driver(BaseDriver[InputT, Link]):
                 self._feed(outcome)
 
     def _new_link(self, number: LinkId) -> Link:
-        link = self._links[number] = Link(number, self._feed)
+        link = self._links[number] = Link(number, self._feed, self._buffer)
         return link
 
     # -- ports

@@ -1,12 +1,13 @@
-"""One link of the anyio driver: a task that owns a stream, writes what is queued, and closes; and a child that reads.
+"""One link of the anyio driver: a task that owns a stream, sends what has to wait, and closes.
 
-The methods of the first group are the driver's ports and never wait. The link tells the driver what happens through
-`feed`, and tells it nothing any more once it is closing.
+The methods of the first group are the driver's ports and never wait. What is sent goes to the kernel at once while it
+takes everything, so that only a link that is held up has something for its task to do; and where the loop can hand on
+what it reads, no task reads. The link tells the driver what happens through `feed`, and tells it nothing any more once
+it is closing.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import struct
@@ -19,8 +20,10 @@ from aigw_proto._effects import CloseHow
 from aigw_proto._inputs import BytesReceived, BytesSent, PeerClosed
 from aigw_proto.conductor import FLUSH_SECONDS
 
+from ._anyio_inlet import READ_BYTES, Inlet, tap
+from ._anyio_outlet import Outlet
 from ._anyio_tls import SecureStream
-from ._backlog import Backlog
+from ._backlog import JOIN_BYTES, SLICE_BYTES, Backlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +37,6 @@ __all__ = ["CLOSE_NOTIFY_SECONDS", "Link", "hold_back"]
 
 CLOSE_NOTIFY_SECONDS = 1.0
 """How long a closed TLS link waits for the peer's close_notify; ours is sent at once."""
-_READ_BYTES = 64 * 1024
 _BROKEN = (OSError, anyio.BrokenResourceError, anyio.BusyResourceError, anyio.ClosedResourceError)
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: frees what the kernel still held for the peer, too
 
@@ -43,19 +45,25 @@ class Link:
     """The state of one link and its tasks."""
 
     __slots__ = (
-        "_broken", "_ending", "_feed", "_open", "_queue", "_reading", "_told_end", "_unsent_bytes", "_work",
-        "closing", "link", "scope",
+        "_broken", "_buffer", "_ending", "_feed", "_handed_bytes", "_inlet", "_outlet", "_queue", "_reading",
+        "_reported_bytes", "_told_end", "_work", "closing", "link", "scope",
     )  # fmt: skip
 
-    def __init__(self, link: LinkId, feed: Callable[[Input], None]) -> None:
-        """Prepare a link that is not open yet; `scope` is for the task that opens and runs it."""
+    def __init__(self, link: LinkId, feed: Callable[[Input], None], buffer: memoryview) -> None:
+        """Prepare a link that is not open yet; `scope` is for the task that opens and runs it.
+
+        `buffer`, of `READ_BYTES`, is shared by all links of a driver.
+        """
         self.link = link
         self.scope = anyio.CancelScope()
         self.closing = False
         self._feed = feed
-        self._open = False
-        self._queue = Backlog()
-        self._unsent_bytes = 0
+        self._buffer = buffer
+        self._inlet: Inlet | None = None
+        self._outlet: Outlet | SecureStream | None = None
+        self._queue = Backlog()  # empty while the kernel takes everything
+        self._handed_bytes = 0  # of the block that it has not taken whole
+        self._reported_bytes = 0
         self._ending = False
         self._broken = False
         self._told_end = False
@@ -64,16 +72,28 @@ class Link:
         self._reading.set()
 
     def send(self, chunks: list[bytes]) -> int:
-        """Queue chunks; return how many bytes are queued: none goes to the kernel before the turns are over."""
-        if not self._broken:
+        """Hand chunks to the kernel; return how many bytes of this link it has not taken."""
+        if self._broken or self._outlet is None:
+            return 0  # the engine is about to hear of it
+        size = sum(map(len, chunks))
+        if self._handed_bytes:
             self._queue.extend(chunks)
-            self._unsent_bytes += sum(map(len, chunks))
-            self._work.set()
-        return self._unsent_bytes
+        elif size <= JOIN_BYTES or (len(chunks) == 1 and size <= SLICE_BYTES):
+            self._hand(self._outlet, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        else:
+            self._queue.extend(chunks)
+            self._pump(self._outlet)
+        if not self._handed_bytes:
+            return 0
+        self._work.set()
+        self._reported_bytes = self._unsent_bytes()
+        return self._reported_bytes
 
     def set_reading(self, enabled: bool) -> None:
         """Start or stop reading; a read under way is still fed."""
-        if enabled:
+        if self._inlet is not None:
+            self._inlet.set_reading(enabled)
+        elif enabled:
             self._reading.set()
         else:
             self._reading = anyio.Event()
@@ -86,7 +106,7 @@ class Link:
     def close(self, how: CloseHow) -> None:
         """Feed nothing any more, and close: at once, or when everything queued is sent."""
         self.closing = True
-        if how is CloseHow.ABORT or not self._open:
+        if how is CloseHow.ABORT or self._outlet is None:
             self.scope.cancel()
         else:
             self.scope.deadline = anyio.current_time() + FLUSH_SECONDS
@@ -97,18 +117,23 @@ class Link:
         in_order = False
         hold_back(stream)
         try:
-            self._open = True
+            self._outlet = outlet = stream if isinstance(stream, SecureStream) else Outlet(stream)
+            self._inlet = tap(stream, self, self._buffer)
+            self.set_reading(True)
             if not self.closing:  # a connect may succeed in the moment in which it is withdrawn
                 self._feed(birth)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._read, stream)
-                await self._write(stream)
+                if self._inlet is None:
+                    tasks.start_soon(self._read, stream)
+                await self._write(stream, outlet)
                 tasks.cancel_scope.cancel()
             if isinstance(stream, SecureStream) and not self._broken:
                 with anyio.move_on_after(CLOSE_NOTIFY_SECONDS):
                     await _say_farewell(stream)
             in_order = True
         finally:
+            if self._inlet is not None:
+                self._inlet.stop()
             if not in_order:
                 _reset_on_close(stream)
             await anyio.aclose_forcefully(stream)
@@ -119,34 +144,59 @@ class Link:
                 await self._reading.wait()
                 continue
             try:
-                data = await stream.receive(_READ_BYTES)
+                data = await stream.receive(READ_BYTES)
             except anyio.EndOfStream:
-                self._tell_end(clean=True)
+                self.receive_eof()
                 return
             except _BROKEN:
-                self._break()
+                self.receive_loss()
                 return
-            if not self.closing:
-                self._feed(BytesReceived(self.link, data))
+            self.receive(data)
 
-    async def _write(self, stream: ByteStream) -> None:
-        """Write until the link is closing and nothing is queued."""
-        while self._queue or not self.closing:
-            if self._queue:
-                block = self._queue.next_block()
+    def receive(self, data: bytes) -> None:
+        """See `Reader`."""
+        if not self.closing:
+            self._feed(BytesReceived(self.link, data))
+
+    def receive_eof(self) -> None:
+        """See `Reader`."""
+        self._tell_end(clean=True)
+
+    def receive_loss(self) -> None:
+        """See `Reader`."""
+        self._break()
+
+    async def _write(self, stream: ByteStream, outlet: Outlet | SecureStream) -> None:
+        """Send what has to wait, until the link is closing and nothing is left."""
+        while self._handed_bytes or not self.closing:
+            if self._handed_bytes:
                 try:
-                    await stream.send(block)
+                    await outlet.flush()
                 except _BROKEN:
                     self._break()
-                if not self._broken:
-                    self._unsent_bytes -= len(block)
-                    self._tell_unsent()
+                self._handed_bytes = 0
+                self._pump(outlet)
+                self._tell_unsent(self._unsent_bytes())
             elif self._ending:
                 self._ending = False
                 await self._send_eof(stream)
             else:
                 await self._work.wait()
                 self._work = anyio.Event()
+
+    def _pump(self, outlet: Outlet | SecureStream) -> None:
+        while self._queue and not self._handed_bytes:
+            self._hand(outlet, self._queue.next_block())
+
+    def _hand(self, outlet: Outlet | SecureStream, block: bytes) -> None:
+        try:
+            if not outlet.send_now(block):
+                self._handed_bytes = len(block)
+        except OSError:
+            self._break()
+
+    def _unsent_bytes(self) -> int:
+        return self._queue.size_bytes + self._handed_bytes
 
     async def _send_eof(self, stream: ByteStream) -> None:
         if self._broken:
@@ -158,22 +208,24 @@ class Link:
 
     def _break(self) -> None:
         """Note that nothing can be sent or read any more, and tell the engine what it does not know."""
-        unsent, self._unsent_bytes = self._unsent_bytes, 0
         self._broken = True
+        self._handed_bytes = 0
         self._queue.clear()
-        if not self._told_end:
+        if self._told_end:  # and it is told once; but nothing waits any more
+            self._tell_unsent(0)
+        else:
             self._tell_end(clean=False)
-        elif unsent:
-            self._tell_unsent()  # the end was told before and is told once; but nothing waits any more
+        self._reported_bytes = 0
 
     def _tell_end(self, *, clean: bool) -> None:
         if not self.closing and not self._told_end:
             self._told_end = True
             self._feed(PeerClosed(self.link, clean))
 
-    def _tell_unsent(self) -> None:
-        if not self.closing:
-            self._feed(BytesSent(self.link, self._unsent_bytes))
+    def _tell_unsent(self, unsent: int) -> None:
+        if unsent < self._reported_bytes and not self.closing:
+            self._reported_bytes = unsent
+            self._feed(BytesSent(self.link, unsent))
 
 
 async def _say_farewell(stream: SecureStream) -> None:
@@ -193,10 +245,10 @@ def hold_back(stream: ByteStream) -> None:
     """
     inner = stream.transport if isinstance(stream, SecureStream) else stream
     transport = getattr(inner, "_transport", None)
-    if isinstance(transport, asyncio.ReadTransport):
+    if transport is not None:
         transport.pause_reading()
         if hasattr(transport, "max_size"):  # of one recv; other loops have their own bounds
-            vars(transport)["max_size"] = _READ_BYTES
+            vars(transport)["max_size"] = READ_BYTES
 
 
 def _reset_on_close(stream: ByteStream) -> None:

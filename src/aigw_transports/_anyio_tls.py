@@ -13,6 +13,7 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSAttribute
 
+from ._anyio_outlet import Outlet
 from ._tls_session import TlsSession
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class SecureStream(ByteStream):
     def __init__(self, transport: ByteStream, context: ssl.SSLContext, server_hostname: str | None = None) -> None:
         """Be the client of the server with that name, or, without one, a server."""
         self.transport = transport
+        self._outlet = Outlet(transport)
         self._session = TlsSession(context, server_hostname)
         self._sending = anyio.Lock(fast_acquire=True)
 
@@ -44,7 +46,7 @@ class SecureStream(ByteStream):
                 await self._send_alert()
                 raise
             if is_done:
-                await self._flush()
+                await self.flush()
                 return
             await self._exchange()
 
@@ -65,12 +67,27 @@ class SecureStream(ByteStream):
     async def send(self, item: bytes) -> None:
         """Encrypt and send; returns when the transport has taken it."""
         self._session.encrypt(item)
-        await self._flush()
+        await self.flush()
+
+    def send_now(self, item: bytes) -> bool:
+        """Encrypt and send what the kernel takes; return whether it took all. If not, `flush()` before the next."""
+        self._session.encrypt(item)
+        if self._sending.locked() or self._outlet.waits:
+            return False
+        return self._outlet.send_now(self._session.outgoing())
+
+    async def flush(self) -> None:
+        """Wait until the kernel has taken everything."""
+        if self._outlet.waits or self._session.has_outgoing:
+            async with self._sending:  # the task that receives has answers to send, such as new keys
+                await self._outlet.flush()
+                if self._session.has_outgoing and not self._outlet.send_now(self._session.outgoing()):
+                    await self._outlet.flush()
 
     async def send_eof(self) -> None:
         """Send close_notify. What the peer sends can still be received."""
         self._session.close_notify()
-        await self._flush()
+        await self.flush()
 
     async def aclose(self) -> None:
         """Close the transport, without a close_notify."""
@@ -88,17 +105,13 @@ class SecureStream(ByteStream):
 
     async def _exchange(self) -> None:
         """Send what the protocol has to say, and wait for bytes of the peer."""
-        await self._flush()
+        if self._session.has_outgoing:  # not for what the task that sends is waiting with
+            await self.flush()
         try:
             self._session.receive_data(await self.transport.receive(_READ_BYTES))
         except anyio.EndOfStream:
             self._session.receive_eof()
 
-    async def _flush(self) -> None:
-        if self._session.has_outgoing:
-            async with self._sending:  # the task that receives has answers to send, such as new keys
-                await self.transport.send(self._session.outgoing())
-
     async def _send_alert(self) -> None:
         with contextlib.suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            await self._flush()
+            await self.flush()

@@ -16,14 +16,17 @@ from aigw_proto._effects import CloseHow
 from aigw_proto._inputs import BytesReceived, BytesSent, Input, LinkAccepted, PeerClosed
 from aigw_proto._kinds import LinkId
 from aigw_transports import _anyio_link
+from aigw_transports._anyio_inlet import READ_BYTES
 from aigw_transports._anyio_link import Link, hold_back
 from aigw_transports._anyio_tls import SecureStream
 from support import certificates
+from support.loops import each_backend
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, each_backend]
 LINK = LinkId(0)
 BIRTH = LinkAccepted(LINK, "peer")
 MIB = 1024 * 1024
+BUFFER = memoryview(bytearray(READ_BYTES))
 
 
 class Fed:
@@ -41,6 +44,12 @@ class Fed:
         while event not in self.events:
             await self.news.wait()
             self.news = anyio.Event()
+
+    def received(self) -> bytes:
+        return b"".join(event.data for event in self.events if isinstance(event, BytesReceived))
+
+    def reports(self) -> list[int]:
+        return [event.unsent for event in self.events if isinstance(event, BytesSent)]
 
 
 async def connection() -> tuple[SocketStream, SocketStream]:
@@ -65,7 +74,7 @@ async def connection() -> tuple[SocketStream, SocketStream]:
 async def running() -> AsyncGenerator[tuple[Link, Fed, SocketStream], None]:
     """Run a link on a loopback connection; yields the link, what it feeds, and the peer's end."""
     fed = Fed()
-    link = Link(LINK, fed)
+    link = Link(LINK, fed, BUFFER)
     with anyio.fail_after(20):
         peer, stream = await connection()
         async with peer, anyio.create_task_group() as tasks:
@@ -77,6 +86,11 @@ async def running() -> AsyncGenerator[tuple[Link, Fed, SocketStream], None]:
 async def run(link: Link, stream: ByteStream) -> None:
     with link.scope:
         await link.run(stream, BIRTH)
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await anyio.lowlevel.checkpoint()
 
 
 async def read_all(peer: ByteStream) -> bytes:
@@ -92,37 +106,38 @@ async def test_bytes_both_ways_and_an_orderly_end() -> None:
     async with running() as (link, fed, peer):
         await peer.send(b"hello")
         await fed.until(BytesReceived(LINK, b"hello"))
-        assert link.send([b"a", b"bc"]) == 3
-        await fed.until(BytesSent(LINK, 0))
+        assert link.send([b"a", b"bc"]) == 0
+        assert link.send([b"d"]) == 0
         link.close(CloseHow.FLUSH)
-        assert await read_all(peer) == b"abc"
-    assert fed.events == [BIRTH, BytesReceived(LINK, b"hello"), BytesSent(LINK, 0)]
+        assert await read_all(peer) == b"abcd"
+    assert fed.events == [BIRTH, BytesReceived(LINK, b"hello")]  # the kernel took all at once
 
 
-async def test_progress_of_a_big_chunk_is_reported() -> None:
+async def test_what_the_kernel_does_not_take_is_reported_until_it_has() -> None:
     async with running() as (link, fed, peer):
-        chunk = bytes(range(256)) * 4096
-        assert link.send([b"x", chunk]) == 1 + MIB
+        chunk = bytes(range(256)) * 4096 * 16
+        unsent = link.send([b"x", chunk])
+        assert 0 < unsent <= 1 + len(chunk)
+        assert link.send([b"y"]) == unsent + 1
         got = bytearray()
-        while len(got) <= MIB:
+        while len(got) < 2 + len(chunk):
             got += await peer.receive()
-        assert got == b"x" + chunk
+        assert got == b"x" + chunk + b"y"
         await fed.until(BytesSent(LINK, 0))
         link.close(CloseHow.FLUSH)
-    reports = [event.unsent for event in fed.events if isinstance(event, BytesSent)]
-    assert reports == [MIB, MIB * 3 // 4, MIB // 2, MIB // 4, 0]
+    reports = [unsent + 1, *fed.reports()]
+    assert reports == sorted(set(reports), reverse=True)
+    assert len(reports) > 3
 
 
-async def test_small_chunks_go_out_together() -> None:
+async def test_many_small_chunks() -> None:
     async with running() as (link, fed, peer):
-        link.send([b"x" * 30_000] * 5)
+        assert link.send([b"x" * 30_000] * 500)
         got = 0
-        while got < 150_000:
+        while got < 15_000_000:
             got += len(await peer.receive())
         await fed.until(BytesSent(LINK, 0))
         link.close(CloseHow.FLUSH)
-    reports = [event.unsent for event in fed.events if isinstance(event, BytesSent)]
-    assert reports == [90_000, 30_000, 0]
 
 
 async def test_closing_flushes_and_feeds_nothing() -> None:
@@ -179,8 +194,8 @@ async def test_a_reset_while_paused_is_noticed_by_writing() -> None:
         await peer.send(b"one")
         await fed.until(BytesReceived(LINK, b"one"))
         link.set_reading(False)
-        await peer.send(b"in flight")
-        await fed.until(BytesReceived(LINK, b"in flight"))
+        await peer.send(b"in flight")  # for the call that is under way, if any
+        await settle()
         _anyio_link._reset_on_close(peer)
         await peer.aclose()
         link.send([bytes(MIB)])
@@ -193,8 +208,8 @@ async def test_ending_the_sending_direction_of_a_broken_stream() -> None:
         await peer.send(b"one")
         await fed.until(BytesReceived(LINK, b"one"))
         link.set_reading(False)
-        await peer.send(b"in flight")
-        await fed.until(BytesReceived(LINK, b"in flight"))
+        await peer.send(b"in flight")  # for the call that is under way, if any
+        await settle()
         _anyio_link._reset_on_close(peer)
         await peer.aclose()
         link.end_sending()
@@ -223,15 +238,15 @@ async def test_pausing_leaves_bytes_with_the_peer() -> None:
         await peer.send(b"one")
         await fed.until(BytesReceived(LINK, b"one"))
         link.set_reading(False)
-        await peer.send(b"two")
-        await fed.until(BytesReceived(LINK, b"two"))  # the read that was under way
-        await peer.send(b"three")
-        link.send([b"x"])
-        assert await peer.receive() == b"x"
-        await fed.until(BytesSent(LINK, 0))
-        assert BytesReceived(LINK, b"three") not in fed.events
+        for _ in range(2):  # one of them may be read by the call that was under way
+            await peer.send(b"two")
+            link.send([b"x"])
+            assert await peer.receive() == b"x"
+            await settle()
+        assert len(fed.events) <= 3
         link.set_reading(True)
-        await fed.until(BytesReceived(LINK, b"three"))
+        while fed.received() != b"onetwotwo":
+            await settle()
         link.close(CloseHow.FLUSH)
 
 
@@ -240,8 +255,6 @@ async def test_closing_while_paused() -> None:
         await peer.send(b"one")
         await fed.until(BytesReceived(LINK, b"one"))
         link.set_reading(False)
-        await peer.send(b"two")
-        await fed.until(BytesReceived(LINK, b"two"))
         link.close(CloseHow.FLUSH)
         assert await read_all(peer) == b""
 
@@ -262,7 +275,7 @@ async def test_what_comes_while_closing_is_not_fed() -> None:
 async def test_a_link_that_closes_before_it_opens_says_nothing() -> None:
     async with running() as (other, _, peer):
         fed = Fed()
-        link = Link(LinkId(1), fed)
+        link = Link(LinkId(1), fed, BUFFER)
         link.close(CloseHow.FLUSH)
         await run(link, peer)
         assert fed.events == []
@@ -272,7 +285,11 @@ async def test_a_link_that_closes_before_it_opens_says_nothing() -> None:
 async def test_a_link_that_never_reads_leaves_the_sender_waiting() -> None:
     with anyio.fail_after(20):
         peer, stream = await connection()
-        link = Link(LINK, lambda event: link.set_reading(False))
+
+        def pause(_: Input) -> None:
+            link.set_reading(False)
+
+        link = Link(LINK, pause, BUFFER)
         async with peer, anyio.create_task_group() as tasks:
             tasks.start_soon(run, link, stream)
             raw = peer.extra(SocketAttribute.raw_socket)
@@ -297,7 +314,7 @@ async def running_secure(
 ) -> AsyncGenerator[tuple[Link, Fed, SecureStream], None]:
     """Run the link of a server with TLS; yields the link, what it feeds, and a client that minds how streams end."""
     fed = Fed()
-    link = Link(LINK, fed)
+    link = Link(LINK, fed, BUFFER)
     trusting = certificates.client()
     trusting.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     trusting.maximum_version = version
@@ -306,8 +323,9 @@ async def running_secure(
         hold_back(far)
         peer, stream = SecureStream(near, trusting, "127.0.0.1"), SecureStream(far, certificates.server(folder))
         async with peer, anyio.create_task_group() as tasks:
-            tasks.start_soon(peer.handshake)
-            await stream.handshake()
+            async with anyio.create_task_group() as handshakes:
+                handshakes.start_soon(peer.handshake)
+                await stream.handshake()
             tasks.start_soon(run, link, stream)
             await fed.until(BIRTH)
             yield link, fed, peer
@@ -385,11 +403,10 @@ async def test_secure_link_that_never_reads_leaves_the_sender_waiting(tmp_path: 
         link.close(CloseHow.ABORT)
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_asyncio_reads_no_more_at_a_time_than_a_link_asks_for(anyio_backend: str) -> None:
+async def test_no_more_is_read_at_a_time_than_a_link_asks_for() -> None:
     near, far = await connection()
     async with near, far:
         for stream in (near, far):
             hold_back(stream)
-            transport = getattr(stream, "_transport")  # noqa: B009 - private to anyio
-            assert transport.max_size == 64 * 1024
+            transport = getattr(stream, "_transport", None)  # private to anyio; other loops have bounds of their own
+            assert getattr(transport, "max_size", READ_BYTES) == READ_BYTES

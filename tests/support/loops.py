@@ -8,3 +8,7 @@ LOOPS: dict[str, dict[str, bool]] = {"asyncio": {"use_uvloop": False}, "uvloop":
 """The options of anyio's asyncio backend for each."""
 
 each_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", options) for options in LOOPS.values()], ids=LOOPS)
+
+each_backend = pytest.mark.parametrize(
+    "anyio_backend", [*(("asyncio", options) for options in LOOPS.values()), "trio"], ids=[*LOOPS, "trio"]
+)
