@@ -254,5 +254,5 @@ def hold_back(stream: ByteStream) -> None:
 def _reset_on_close(stream: ByteStream) -> None:
     raw = stream.extra(SocketAttribute.raw_socket, None)  # noqa: S610 - not a database
     if raw is not None:
-        with contextlib.suppress(OSError):  # the connection may be gone already
+        with contextlib.suppress(OSError, ValueError):  # it may be gone already; uvloop says ValueError then
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

@@ -189,6 +189,16 @@ async def test_a_reset_is_told_once() -> None:
     assert fed.events == [BIRTH, PeerClosed(LINK, clean=False)]
 
 
+async def test_a_link_that_is_lost_may_be_aborted() -> None:
+    async with running() as (link, fed, peer):
+        assert link.send([b"x"]) == 0
+        _anyio_link._reset_on_close(peer)
+        await peer.aclose()
+        await fed.until(PeerClosed(LINK, clean=False))
+        await settle()
+        link.close(CloseHow.ABORT)
+
+
 async def test_a_reset_while_paused_is_noticed_by_writing() -> None:
     async with running() as (link, fed, peer):
         await peer.send(b"one")
