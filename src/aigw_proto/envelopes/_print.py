@@ -33,7 +33,7 @@ def print_created(metadata: Metadata, response: bytes | None, *, strict: bool) -
 
 def print_stream(event_id: str, response: bytes, *, event: bytes | None = None, strict: bool) -> list[bytes]:
     """Return one chunk of a stream; see `StreamPrinter` for many. `response` must be JSON (`is_json()`)."""
-    return StreamPrinter(event_id, strict=strict).print(response, event=event)
+    return StreamPrinter(event_id, strict=strict).print(response, event)
 
 
 def print_done(metadata: Metadata, *, strict: bool) -> list[bytes]:
@@ -54,7 +54,7 @@ class StreamPrinter:
         self._strict = strict
         self._named: dict[bytes, bytes] = {}
 
-    def print(self, response: bytes, *, event: bytes | None = None) -> list[bytes]:
+    def print(self, response: bytes, event: bytes | None = None) -> list[bytes]:
         """Return one chunk. `response` must be JSON; `event`, the provider's name for it, is an extension."""
         if not event or self._strict:
             return [self._plain, response, _END]

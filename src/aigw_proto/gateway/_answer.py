@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import binascii
 import enum
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from .._kinds import Signal, record
 from .._limits import GatewayLimits, SseLimits
 from ..envelopes import is_json, json_string
-from ..http import ServerSentEvent, SseDecoder
 from ..http._eventstream import EventStreamDecoder, EventStreamMessage
 from ..http._ndjson import JsonLine, NdjsonDecoder
+from ..http._sse import ServerSentEvent, SseDecoder
 
 __all__ = ["AnswerStream", "Form", "StreamFailed", "StreamItem", "WholeAnswer", "form_of", "media_type", "whole_answer"]
 
@@ -44,13 +45,15 @@ class Form(enum.Enum):
     BINARY_EVENTS = "application/vnd.amazon.eventstream"
 
 
-@record
+@dataclass
 class StreamItem:
     """One payload for a frame, already JSON. `event` is the name that the provider gave it, if any."""
 
-    payload: bytes
-    event: bytes | None
-    size_bytes: int
+    __slots__ = ("event", "payload", "size_bytes")
+
+    payload: Final[bytes]
+    event: Final[bytes | None]
+    size_bytes: Final[int]
 
 
 @record
@@ -144,12 +147,13 @@ class AnswerStream:
         """Return the next payload, or None when more content is needed."""
         while True:
             event = self._decoder.next_event()
+            if isinstance(event, ServerSentEvent):
+                data = event.data
+                if data == _DONE and not self._forward_done:
+                    continue  # the end of the stream has its own frame
+                return StreamItem(_payload(data), event.event or None, len(data))
             if isinstance(event, Signal):
                 return None
-            if isinstance(event, ServerSentEvent):
-                if event.data == _DONE and not self._forward_done:
-                    continue  # the end of the stream has its own frame
-                return StreamItem(_payload(event.data), event.event or None, len(event.data))
             if isinstance(event, JsonLine):
                 return StreamItem(_payload(event.data), None, len(event.data))
             if isinstance(event, EventStreamMessage):

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .._kinds import Signal, record
 from ..envelopes import ErrorCode
-from ..http import BodyPiece, EndOfMessage, Failed, HttpEvent, Response
-from ._answer import AnswerStream, Form, StreamItem, form_of, media_type
+from ..http._events import BodyPiece, EndOfMessage, Failed, HttpEvent, Response
+from ._answer import AnswerStream, Form, StreamFailed, StreamItem, form_of, media_type
 from ._attempts import retry_after_seconds
 
 if TYPE_CHECKING:
@@ -132,14 +132,13 @@ class Exchange:
 
     def pull(self, now: float) -> Pulled:
         """Move at most one event; an item comes before anything that arrived behind it."""
-        stream = self._stream
-        if stream is not None and (item := stream.next_item()) is not None:
-            return item if isinstance(item, StreamItem) else Broken(item.reason)
+        if self._stream is not None and (pulled := self._next_item(self._stream)) is not None:
+            return pulled
         if self._fault is not None:
             return self._fault
         connection = self._connection
         if connection is None:
-            return Finished(None if stream is not None else bytes(self._body))
+            return Finished(None if self._stream is not None else bytes(self._body))
         event = connection.http.next_event()
         if isinstance(event, BodyPiece):
             return self._on_piece(event.data)
@@ -184,26 +183,30 @@ class Exchange:
             self._fault = Broken(f"it answered in a content coding that was not asked for: {coding.decode('latin-1')}")
         return self.head
 
+    def _next_item(self, stream: AnswerStream) -> StreamItem | Broken | None:
+        item = stream.next_item()
+        return Broken(item.reason) if isinstance(item, StreamFailed) else item
+
     def _on_piece(self, data: bytes) -> Pulled:
         if self._stream is not None:
             self._stream.receive_data(data)
-            return Pull.MOVED
+            return self._next_item(self._stream) or Pull.MOVED  # most pieces are just one event
         self._body += data
         self._gathered(len(data))
         limit = self._core.config.limits.max_response_bytes
         if len(self._body) > limit:
             return Broken(f"its answer is larger than {limit} bytes", code=ErrorCode.PROVIDER_ANSWER_TOO_LARGE)
-        return Pull.MOVED if self._form is not None else self._choose_form(complete=False)
+        return Pull.MOVED if self._form is not None else self._choose_form(False)
 
     def _on_end(self, connection: UpstreamConnection, now: float) -> Pulled:
         self._connection = None
         self._core.pool.release(connection, now)
-        pulled = self._choose_form(complete=True) if self._form is None else Pull.MOVED
+        pulled = self._choose_form(True) if self._form is None else Pull.MOVED
         if self._stream is not None:
             self._stream.receive_eof()
         return pulled
 
-    def _choose_form(self, *, complete: bool) -> Pulled:
+    def _choose_form(self, complete: bool) -> Pulled:
         """Look at the beginning of the content; what was held back until the form is known goes its way."""
         head = self.head
         assert head is not None  # noqa: S101 - content comes after a head

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from ..envelopes import EnvelopeFault, ErrorCode, Metadata, StreamPrinter, gateway_error, print_created, print_done
+from ..envelopes import EnvelopeFault, ErrorCode, Metadata, gateway_error, print_created, print_done
+from ..envelopes._print import StreamPrinter
 from ._answer import whole_answer
 from ._config import GatewaySettings
 
@@ -46,7 +47,7 @@ class RequestFrames:
 
     def item(self, payload: bytes, event: bytes | None) -> None:
         """Deliver one event of a stream."""
-        self._emit(self._printer.print(payload, event=event))
+        self._emit(self._printer.print(payload, event))
 
     def done(
         self, status: int | None, content_type: str, step: int, *, error: str | None = None, cancelled: bool = False

@@ -18,7 +18,7 @@ from .._effects import CloseHow, Connect, LogLevel, TlsPolicy
 from .._inputs import ConnectFailed, LinkConnected
 from .._kinds import LinkId, Role, record
 from .._timers import TimerTable
-from ..http import H1Connection
+from ..http._h1 import H1Connection
 from ._state import UPSTREAM_TRANSITIONS, UpstreamState, UpstreamTrigger
 from ._turn import Timed
 

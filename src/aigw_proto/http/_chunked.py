@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from ._inbox import LINE, BlockTooLong, Inbox
+from ._inbox import BlockTooLong, Inbox
 
 __all__ = ["ChunkedBody", "ChunkingFault"]
 
@@ -65,7 +65,7 @@ class ChunkedBody:
         Raises `ChunkingFault`.
         """
         try:
-            while (line := self._inbox.take_until(LINE, _MAX_TRAILER_BYTES - self._trailer_bytes)) is not None:
+            while (line := self._inbox.take_line(_MAX_TRAILER_BYTES - self._trailer_bytes)) is not None:
                 self._trailers.append(line)
                 self._trailer_bytes += len(line)
                 if line in {b"\r\n", b"\n"}:
@@ -78,13 +78,13 @@ class ChunkedBody:
         """Read the line that ends the chunk before, and the line with the size; false while incomplete."""
         try:
             if self._footer:
-                line = self._inbox.take_until(LINE, 2)
+                line = self._inbox.take_line(2)
                 if line is None:
                     return False
                 if line != b"\r\n":
                     raise ChunkingFault("a chunk does not end where its size says")
                 self._footer = False
-            line = self._inbox.take_until(LINE, _MAX_LINE_BYTES)
+            line = self._inbox.take_line(_MAX_LINE_BYTES)
         except BlockTooLong:
             raise ChunkingFault("a chunk does not end where its size says, or its size line is too long") from None
         if line is None:

@@ -1,11 +1,15 @@
 """HTTP events, the same for every version (RFC 9110) and both roles.
 
 Header fields are pairs of bytes, names in lower case on receipt; values carry no surrounding white space.
+
+`BodyPiece`, of which a stream has one for every read, is written in the form that a compiler can make an extension type
+of: `_events.pxd` does.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from .._kinds import record
 
@@ -52,11 +56,13 @@ class Response:
     http_version: bytes = b"1.1"
 
 
-@record
+@dataclass
 class BodyPiece:
     """Some bytes of the message's content, as they arrived."""
 
-    data: bytes
+    __slots__ = ("data",)
+
+    data: Final[bytes]
 
 
 @record

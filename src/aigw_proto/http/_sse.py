@@ -12,7 +12,8 @@ to be undone.
 from __future__ import annotations
 
 from collections import deque
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from .._kinds import Signal, record
 from .._limits import SseLimits
@@ -25,7 +26,7 @@ _SPACE = 0x20
 _MAX_RETRY_DIGITS = 18  # thirty million years in milliseconds
 
 
-@record
+@dataclass
 class ServerSentEvent:
     """One event. `event` is its type, empty for the default type ("message").
 
@@ -33,10 +34,12 @@ class ServerSentEvent:
     time that the stream asked for since the event before, or None.
     """
 
-    data: bytes
-    event: bytes
-    event_id: bytes | None
-    retry_milliseconds: int | None
+    __slots__ = ("data", "event", "event_id", "retry_milliseconds")
+
+    data: Final[bytes]
+    event: Final[bytes]
+    event_id: Final[bytes | None]
+    retry_milliseconds: Final[int | None]
 
 
 @record

@@ -1,0 +1,1 @@
+cdef int _ADVANCES_PER_QUANTUM
