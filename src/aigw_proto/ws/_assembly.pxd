@@ -1,14 +1,12 @@
 cimport cython
 
 from ._events cimport BinaryMessage, MessagePiece, TextMessage
+from ._payload cimport Collection, check_text
 
 
 cdef object _TEXT
 cdef object _BINARY
 cdef Py_ssize_t _UNLIMITED
-
-
-cpdef str decode_text(bytes data)
 
 
 cdef class Assembly:
@@ -23,7 +21,7 @@ cdef class Assembly:
     cdef bint _fresh
     cdef bint _last
     cdef bytes _cut
-    cdef object _collected
+    cdef Collection _collection
     cdef Py_ssize_t _message_bytes
     cdef bint _owes_event
 
@@ -38,7 +36,5 @@ cdef class Assembly:
     @cython.locals(started=bint)
     cdef _take(self, bytes data, bint last)
 
+    @cython.locals(collection=Collection)
     cdef _collect(self, bytes data, bint last)
-
-    @cython.locals(used=Py_ssize_t, cut=bytes)
-    cdef _check_text(self, bytes data, bint last)

@@ -3,26 +3,23 @@
 The decoder hands over pieces of payload; this is what becomes of them. A piece of a compressed message may inflate to
 many pieces, so the caller asks `more()` until it gets None before it decodes the next frame.
 
-Text is checked as it arrives and refused at the first octet that cannot belong to it (RFC 6455 section 8.1), also where
-characters are cut between pieces. While a message is being collected its octets are kept, not its characters: a Python
-string of the same text can be four times as large, and a list of tiny pieces fifty times.
+Whole messages that are not compressed never come here: the decoder collects them itself.
 """
 
 from __future__ import annotations
 
-from codecs import utf_8_decode
-from io import BytesIO
 from typing import TYPE_CHECKING, TypeAlias
 
 from .._errors import CloseCode
 from ._events import BinaryMessage, Delivery, MessagePiece, Opcode, TextMessage
+from ._payload import Collection, check_text
 from ._violation import Violation
 
 if TYPE_CHECKING:
     from .._limits import WebSocketLimits
     from ._deflate import Inflater
 
-__all__ = ["Assembly", "DataEvent", "decode_text"]
+__all__ = ["Assembly", "DataEvent"]
 
 DataEvent: TypeAlias = TextMessage | BinaryMessage | MessagePiece
 
@@ -31,25 +28,13 @@ _BINARY = Opcode.BINARY
 _UNLIMITED = (1 << 63) - 1
 
 
-def decode_text(data: bytes) -> str:
-    """Decode a complete text. Raises Violation (1007) when it is not UTF-8."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise _invalid_text(error) from None
-
-
-def _invalid_text(error: UnicodeDecodeError) -> Violation:
-    return Violation(CloseCode.INVALID_PAYLOAD_DATA, f"text is not UTF-8: {error.reason}")
-
-
 class Assembly:
     """Turns pieces of payload into data events."""
 
     __slots__ = (
         "_assembles",
         "_checks_text",
-        "_collected",
+        "_collection",
         "_compressed",
         "_cut",
         "_fresh",
@@ -77,7 +62,7 @@ class Assembly:
         self._fresh = False  # no event of it was delivered yet
         self._last = False
         self._cut = b""  # the octets of a character that the last piece ended within
-        self._collected: BytesIO | None = None
+        self._collection = Collection()
         self._message_bytes = 0
         self._owes_event = False  # a relay gets one for every piece, also when it is or inflates to nothing
 
@@ -90,6 +75,8 @@ class Assembly:
             self._compressed = head & 0x40 != 0
             self._fresh = True
             self._message_bytes = 0
+            self._cut = b""
+            self._collection.begin(text)
         self._owes_event = self._relays
         if self._compressed and self._inflater is not None:
             self._last = last
@@ -115,13 +102,13 @@ class Assembly:
 
     def discard(self) -> None:
         """Let go of a message that will never be complete."""
-        self._collected = None
+        self._collection.discard()
 
     def _take(self, data: bytes, last: bool) -> DataEvent | None:
         if self._assembles:
             return self._collect(data, last)
-        if self._checks_text:
-            self._check_text(data, last)
+        if self._checks_text and (self._cut or last or not data.isascii()):
+            self._cut = check_text(self._cut + data, last)
         if not data and not last and not self._owes_event:
             return None
         self._owes_event = False
@@ -134,31 +121,8 @@ class Assembly:
         if self._message_bytes > self._max_message_bytes:
             reason = f"message is larger than {self._max_message_bytes} bytes"
             raise Violation(CloseCode.MESSAGE_TOO_BIG, reason)
-        collected = self._collected
+        collection = self._collection
+        collection.add(data, 0, len(data), b"", 0, 0, last)
         if not last:
-            if self._checks_text:
-                self._check_text(data, False)
-            if collected is None:
-                collected = self._collected = BytesIO()
-            collected.write(data)
             return None
-        if collected is not None:
-            collected.write(data)
-            data = collected.getvalue()
-            self._collected = None
-        if self._checks_text:
-            self._cut = b""
-            return TextMessage(decode_text(data))
-        return BinaryMessage(data)
-
-    def _check_text(self, data: bytes, last: bool) -> None:
-        if self._cut:
-            data = self._cut + data
-        try:
-            _, used = utf_8_decode(data, "strict", last)
-        except UnicodeDecodeError as error:
-            raise _invalid_text(error) from None
-        self._cut = cut = data[used:]
-        # Python waits for the third octet of a surrogate before it refuses it, for the sake of error handlers.
-        if cut.startswith(b"\xed") and cut[1:] >= b"\xa0":
-            raise Violation(CloseCode.INVALID_PAYLOAD_DATA, "text is not UTF-8: surrogate")
+        return TextMessage(collection.text()) if self._checks_text else BinaryMessage(collection.octets())

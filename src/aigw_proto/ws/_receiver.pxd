@@ -1,8 +1,9 @@
 cimport cython
 
-from ._assembly cimport Assembly, decode_text
+from ._assembly cimport Assembly
 from ._codec cimport FrameDecoder
 from ._events cimport BinaryMessage, CloseReceived, MessagePiece, Ping, Pong, TextMessage
+from ._payload cimport decode_text
 
 
 cdef Py_ssize_t _UNLIMITED
@@ -30,7 +31,7 @@ cdef class Receiver(ReceivingHalf):
 
     cpdef feed(self, bytes data)
 
-    @cython.locals(decoder=FrameDecoder, payload=bytes)
+    @cython.locals(decoder=FrameDecoder, head=int)
     cpdef next(self)
 
     cpdef discard(self)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from ._assembly import Assembly, DataEvent, decode_text
+from ._assembly import Assembly, DataEvent
 from ._close import read_close
 from ._codec import FrameDecoder
 from ._events import BinaryMessage, CloseReceived, Delivery, MessagePiece, Opcode, Ping, Pong, TextMessage
+from ._payload import decode_text
 
 if TYPE_CHECKING:
     from .._limits import WebSocketLimits
@@ -67,6 +68,7 @@ class Receiver(ReceivingHalf):
             max_fragments=limits.max_fragments,
             piece_bytes=limits.piece_bytes,
             gathered_bytes=limits.relayed_piece_bytes if delivery is Delivery.RELAY else 1,
+            collects=delivery is Delivery.MESSAGES,
         )
         self._assembly = Assembly(delivery, limits, inflater)
         self._inflater = inflater
@@ -89,20 +91,23 @@ class Receiver(ReceivingHalf):
             payload = decoder.decode()
             if payload is None:
                 return None
+            if isinstance(payload, str):
+                return TextMessage(payload)
+            head = decoder.head
             if not decoder.whole:
-                event = self._assembly.add(decoder.head, payload, decoder.first, decoder.last)
-            elif decoder.head & _COMPRESSED:
-                event = self._assembly.add(decoder.head, payload, True, True)
+                if decoder.collecting:
+                    continue
+                event = self._assembly.add(head, payload, decoder.first, decoder.last)
+            elif head & _COMPRESSED:
+                event = self._assembly.add(head, payload, True, True)
             else:
-                return self._translate(decoder.head, payload)
+                return self._translate(head, payload)
             if event is not None:
                 return event
 
     def _translate(self, head: int, payload: bytes) -> Received:
         """Return what a frame says that is complete in itself."""
         if head == _TEXT_FRAME:
-            if self._assembles:
-                return TextMessage(decode_text(payload))
             if not self._relays:
                 decode_text(payload)
             return MessagePiece(_TEXT, payload, True, True)

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from aigw_proto._limits import WebSocketLimits
 from aigw_proto.ws import BinaryMessage, Delivery, MessagePiece, Opcode, TextMessage
-from aigw_proto.ws._assembly import Assembly, DataEvent, decode_text
+from aigw_proto.ws._assembly import Assembly, DataEvent
 from aigw_proto.ws._deflate import Deflater, Inflater
+from aigw_proto.ws._payload import decode_text
 from aigw_proto.ws._violation import Violation
 
 TEXT, BINARY, COMPRESSED_TEXT, COMPRESSED_BINARY = 0x01, 0x02, 0x41, 0x42

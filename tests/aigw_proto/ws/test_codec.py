@@ -32,6 +32,7 @@ def new_decoder(
     max_fragments: int = 1 << 20,
     piece_bytes: int = 65536,
     gathered_bytes: int = 1,
+    collects: bool = False,
 ) -> FrameDecoder:
     return FrameDecoder(
         masked=masked,
@@ -41,12 +42,14 @@ def new_decoder(
         max_fragments=max_fragments,
         piece_bytes=piece_bytes,
         gathered_bytes=gathered_bytes,
+        collects=collects,
     )
 
 
 def drain(decoder: FrameDecoder) -> list[Piece]:
     pieces: list[Piece] = []
     while (data := decoder.decode()) is not None:
+        assert isinstance(data, bytes)
         alone = decoder.whole
         pieces.append(Piece(decoder.head, data, alone or decoder.first, alone or decoder.last))
     return pieces
@@ -222,6 +225,131 @@ def test_any_fragments_at_any_cuts(
     pieces = decode(new_decoder(masked=masked, piece_bytes=piece_bytes, gathered_bytes=gathered_bytes), *chunks)
     assert join(pieces) == [(opcode, b"".join(fragments)) for opcode, fragments in messages]
     assert all(len(piece.data) <= piece_bytes for piece in pieces)
+
+
+def collect(decoder: FrameDecoder, *chunks: bytes) -> list[tuple[int, bytes | str]]:
+    """Decode whole messages; nothing else comes out of a decoder that collects, unless it is compressed."""
+    found: list[tuple[int, bytes | str]] = []
+    for chunk in chunks:
+        decoder.feed(chunk)
+        while (data := decoder.decode()) is not None:
+            if decoder.whole:
+                found.append((decoder.head, data))
+            else:
+                assert decoder.collecting
+                assert data == b""
+    return found
+
+
+def test_messages_are_collected_however_they_are_cut() -> None:
+    for chunks in chunkings(FRAGMENTED):
+        assert collect(new_decoder(collects=True), *chunks) == [
+            (0x89, b"?"),
+            (0x8A, b"!"),
+            (0x81, "one two three"),
+            (0x82, b""),
+            (0x81, "alone"),
+        ]
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("read", [999, 65536, 1 << 20])
+def test_large_messages_are_collected(masked: bool, read: int) -> None:
+    data = bytes(0x20 + at % 95 for at in range(200_000))
+    wide = "é€😀".encode() * 20_000
+    wire = frame(0x82, data, masked=masked) + frame(0x81, wide, masked=masked)
+    wire += frame(0x01, data, masked=masked) + frame(0x89, b"?", masked=masked)
+    wire += frame(0x00, wide[:70_001], masked=masked) + frame(0x80, wide[70_001:], masked=masked)
+    chunks = [wire[at : at + read] for at in range(0, len(wire), read)]
+    expected = [(0x82, data), (0x81, wide.decode()), (0x89, b"?"), (0x81, (data + wide).decode())]
+    decoder = new_decoder(masked=masked, collects=True, piece_bytes=1000)
+    assert collect(decoder, *chunks) == expected
+    for chunk in chunks:
+        decoder.feed(chunk)
+    assert collect(decoder, b"") == expected
+
+
+FRAGMENT = st.one_of(st.binary(max_size=200), st.text(max_size=60).map(str.encode))
+MESSAGE_LISTS = st.lists(st.tuples(st.sampled_from([0x1, 0x2]), st.lists(FRAGMENT, min_size=1, max_size=4)), max_size=5)
+
+
+@given(messages=MESSAGE_LISTS, masked=st.booleans(), cuts=st.lists(st.integers(0, 400), max_size=6))
+@settings(max_examples=100)
+def test_collecting_gives_what_pieces_give(
+    messages: list[tuple[int, list[bytes]]], masked: bool, cuts: list[int]
+) -> None:
+    wire = b""
+    for opcode, fragments in messages:
+        for index, data in enumerate(fragments):
+            fin = 0x80 if index == len(fragments) - 1 else 0
+            wire += frame(fin | (opcode if index == 0 else 0), data, masked=masked)
+    places = [0, *sorted(min(cut, len(wire)) for cut in cuts), len(wire)]
+    chunks = [wire[start:end] for start, end in itertools.pairwise(places) if start < end]
+    expected: list[tuple[int, bytes | str]] = []
+    refused = False
+    for opcode, fragments in messages:
+        whole = b"".join(fragments)
+        try:
+            expected.append((0x80 | opcode, whole.decode() if opcode == 1 else whole))
+        except UnicodeDecodeError:
+            refused = True
+            break
+    decoder = new_decoder(masked=masked, collects=True)
+    if refused:
+        assert violation_of_collecting(decoder, *chunks) == 1007
+    else:
+        assert collect(decoder, *chunks) == expected
+
+
+def violation_of_collecting(decoder: FrameDecoder, *chunks: bytes) -> int:
+    with pytest.raises(Violation) as caught:
+        collect(decoder, *chunks)
+    return caught.value.code
+
+
+def test_compressed_messages_are_not_collected() -> None:
+    decoder = new_decoder(compressed=True, collects=True)
+    wire = frame(0x41, b"ab") + frame(0x80, b"c") + frame(0xC2, b"d")
+    assert join(decode(decoder, wire)) == [(0x41, b"abc"), (0x42, b"d")]
+    assert not decoder.collecting
+    assert collect(decoder, frame(0x81, b"plain")) == [(0x81, "plain")]
+
+
+def test_a_collected_text_fails_before_its_end() -> None:
+    for wire in (
+        frame(0x01, b"good") + frame(0x00, b"bad\xff"),
+        frame(0x81, b"bad\xff" * 100)[:60],
+        frame(0x01, b"\xed") + frame(0x00, b"\xa0"),
+    ):
+        octets = [wire[at : at + 1] for at in range(len(wire))]
+        assert violation_of_collecting(new_decoder(collects=True), wire) == 1007
+        assert violation_of_collecting(new_decoder(collects=True), *octets) == 1007
+
+
+def test_limits_of_what_is_collected() -> None:
+    decoder = new_decoder(collects=True, max_message_bytes=1000, max_fragments=3)
+    assert collect(decoder, frame(0x02, b"x" * 900), frame(0x80, b"x" * 100)) == [(0x82, b"x" * 1000)]
+    assert violation(decoder, frame(0x82, b"x" * 1001)) == (1009, "message is larger than 1000 bytes")
+    decoder = new_decoder(collects=True, max_message_bytes=1000, max_fragments=3)
+    assert collect(decoder, frame(0x02, b"x" * 900)) == []
+    assert violation_of_collecting(decoder, frame(0x80, b"x" * 101)[:8]) == 1009
+    decoder = new_decoder(collects=True, max_fragments=3)
+    assert violation_of_collecting(decoder, frame(0x02), *[frame(0x00)] * 3) == 1009
+
+
+def test_collecting_takes_memory_for_what_has_come() -> None:
+    decoder = new_decoder(collects=True)
+    chunk = bytes(65536)
+    tracemalloc.start()
+    decoder.feed(b"\x82\xff" + HUGE.to_bytes(8, "big") + KEY)
+    for count in range(1, 9):
+        decoder.feed(chunk)
+        assert decoder.decode() is None
+        assert tracemalloc.get_traced_memory()[0] < 4 * count * len(chunk) + 4096
+    decoder.discard()
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 4096
 
 
 def legal_heads(*, within: bool, compressed: bool) -> set[int]:
@@ -404,6 +532,7 @@ def test_any_bytes_are_frames_or_a_violation_however_they_are_cut(junk: bytes, m
             for chunk in chunks:
                 decoder.feed(chunk)
                 while (data := decoder.decode()) is not None:
+                    assert isinstance(data, bytes)
                     whole = decoder.whole
                     pieces.append(Piece(decoder.head, data, whole or decoder.first, whole or decoder.last))
         except Violation as caught:

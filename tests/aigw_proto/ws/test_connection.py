@@ -484,6 +484,24 @@ def test_misuse_changes_nothing(misuse: Callable[[WSConnection], None]) -> None:
     assert connection.next_event() is Signal.NEED_DATA
 
 
+@pytest.mark.parametrize("role", Role)
+def test_a_relayed_piece_is_sent_as_it_came(role: Role) -> None:
+    connection, same = new_connection(role), new_connection(role)
+    for opcode, data, started, finished in (
+        (Opcode.TEXT, b"one", True, True),
+        (Opcode.BINARY, b"tw", True, False),
+        (Opcode.BINARY, b"", False, False),
+        (Opcode.BINARY, b"o", False, True),
+    ):
+        connection.relay_piece(MessagePiece(opcode, data, started, finished))
+        assert connection.sending_message is not finished
+        same.send_piece(opcode, data, finished=finished)
+        assert sent(connection) == sent(same)
+    connection.relay_piece(MessagePiece(Opcode.TEXT, b"begun", True, False))
+    with pytest.raises(LocalProtocolError):
+        connection.relay_piece(MessagePiece(Opcode.BINARY, b"other", False, True))
+
+
 SENDS: list[Callable[[WSConnection], None]] = [
     lambda c: c.send_text("x"),
     lambda c: c.send_binary(b"x"),
