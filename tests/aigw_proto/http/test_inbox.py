@@ -60,8 +60,9 @@ def test_take_all_joins_partial_front_and_chunks() -> None:
     assert inbox.take_all() == b"efgh"
 
 
+@pytest.mark.parametrize("by_pattern", [True, False])
 @given(data=st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"x")), limit=st.integers(1, 30))
-def test_limit_is_exact_for_every_cut(data: bytes, limit: int) -> None:
+def test_limit_is_exact_for_every_cut(data: bytes, limit: int, by_pattern: bool) -> None:
     block = data + b"\n"
     for chunks in chunkings(block + b"more\n"):
         inbox = Inbox()
@@ -70,7 +71,7 @@ def test_limit_is_exact_for_every_cut(data: bytes, limit: int) -> None:
             inbox.append(chunk)
             if outcome is None:
                 try:
-                    outcome = inbox.take_until(LINE, limit)
+                    outcome = inbox.take_until(LINE, limit) if by_pattern else inbox.take_line(limit)
                 except BlockTooLong:
                     outcome = "too long"
         assert outcome == (block if len(block) <= limit else "too long")
