@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 __all__ = ["TimerTable"]
@@ -17,11 +18,15 @@ class TimerTable(Generic[NameT]):
     cancelled.
     """
 
-    __slots__ = ("_deadlines",)
+    __slots__ = ("_deadlines", "armed")
 
     def __init__(self) -> None:
-        """Create a table with nothing armed."""
+        """Create a table with nothing armed.
+
+        `armed` is false as long as that is so, for those who ask after every message; nobody else writes to it.
+        """
         self._deadlines: dict[NameT, float] = {}
+        self.armed: Mapping[NameT, float] = self._deadlines
 
     def arm(self, name: NameT, deadline: float) -> None:
         """Set the deadline of `name` in monotonic seconds, replacing an earlier one."""

@@ -1,3 +1,5 @@
+cimport cython
+
 from ._transfer cimport BytesSent, SendBytes
 
 
@@ -16,7 +18,11 @@ cdef class Turns:
     cdef Py_ssize_t _next_link
 
     cpdef feed(self, event)
-    cdef _run(self)
+
+    @cython.locals(turns=int)
+    cdef _run(self, event)
+
+    @cython.locals(effects=list)
     cdef _turn(self, event)
     cdef _send(self, SendBytes effect)
     cdef _perform(self, effect)

@@ -125,9 +125,12 @@ class Turns:
 
     def feed(self, event: Any) -> None:
         """Run the turn of one input, and those of whatever its effects feed back."""
-        self._queue.append(event)
-        if not self._running:
-            self._run()
+        if self._running or self._queue:
+            self._queue.append(event)
+            if self._running:
+                return
+            event = self._queue.popleft()
+        self._run(event)
 
     def wake(self) -> None:
         """Let time pass: the driver's timer fired. Early and late calls are harmless."""
@@ -142,14 +145,15 @@ class Turns:
         """Never call the engine again: the driver has ended for a reason of its own."""
         self._ended = True
 
-    def _run(self) -> None:
+    def _run(self, event: object) -> None:
         queue = self._queue
         if self._ended:
             queue.clear()
             return
         self._running = True
         try:
-            turns = _TURNS_PER_CALL
+            self._turn(event)
+            turns = _TURNS_PER_CALL - 1
             while queue and turns:
                 turns -= 1
                 self._turn(queue.popleft())

@@ -196,7 +196,7 @@ class Run:
         core = self.engine._core
         assert not core.links
         assert not core.sessions
-        assert not core.runnable
+        assert not core.runnable.waiting
         assert core.deadlines.earliest() is None
 
 

@@ -100,7 +100,7 @@ class GatewayEngine:
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline; the time of the last turn when work is left over from it."""
-        if self._core.runnable:
+        if self._core.runnable.waiting:
             return self._now
         earliest = self._core.deadlines.earliest()
         if self._shutdown_at is not None:
@@ -112,7 +112,7 @@ class GatewayEngine:
         return self._core.turn.poll()
 
     def _begin(self, now: float) -> None:
-        if not self._core.turn.drained:
+        if not self._core.turn.is_drained():
             raise RuntimeError("poll() must be drained before the next input")
         self._now = now
 
@@ -122,7 +122,7 @@ class GatewayEngine:
         Between two looks at the sockets there may be as many inputs as there are links. And a report of what a turn
         has sent must not let that turn's sessions send more, which brings the next report, and so on.
         """
-        return 0 if self._core.runnable or isinstance(event, BytesSent) else _QUANTA_PER_INPUT
+        return 0 if self._core.runnable.waiting or isinstance(event, BytesSent) else _QUANTA_PER_INPUT
 
     def _accept(self, event: LinkAccepted, now: float) -> None:
         core = self._core
@@ -155,7 +155,7 @@ class GatewayEngine:
     def _finish(self, now: float, quanta: int) -> None:
         """Let sessions work within the turn's budget, then close the turn."""
         core = self._core
-        while quanta and core.runnable and core.turn.sent_bytes < self._turn_bytes:
+        while quanta and core.runnable.waiting and core.turn.sent_bytes < self._turn_bytes:
             quanta -= 1
             worker = core.runnable.take()
             try:

@@ -98,6 +98,7 @@ class Leg:
     """
 
     __slots__ = (
+        "_armed",
         "_deaf",
         "_held",
         "_reading",
@@ -138,6 +139,7 @@ class Leg:
         self.scheduled: float | None = None
         self._session = session
         self._timers: TimerTable[_Timer] = TimerTable()
+        self._armed = self._timers.armed
         self._reading = True
         self._deaf = False
         self._held = False  # a pong waits for the gauge
@@ -276,7 +278,7 @@ class Leg:
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline of the link and of the machine in charge."""
-        own = self._timers.earliest()
+        own = self._timers.earliest() if self._armed else None
         if self.lingering or self.is_closed:
             return own
         if self.ws is not None:

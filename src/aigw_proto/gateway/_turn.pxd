@@ -8,12 +8,14 @@ cdef int _QUANTA_OF_NEWCOMERS
 
 
 cdef class Turn:
-    cdef object _effects
+    cdef list _effects
+    cdef Py_ssize_t _polled
     cdef dict _sends
     cdef set _not_reading
     cdef dict _reading_changes
     cdef readonly Py_ssize_t sent_bytes
 
+    cpdef bint is_drained(self) except -1
     cpdef emit(self, effect)
 
     @cython.locals(count=Py_ssize_t, chunk=bytes, pending=SendBytes)
@@ -23,6 +25,8 @@ cdef class Turn:
     cpdef end_sending(self, link)
     cpdef close(self, link, how)
     cpdef finish(self)
+
+    @cython.locals(effects=list)
     cpdef poll(self)
 
 
@@ -43,6 +47,7 @@ cdef class Rota:
     cdef object _worn
     cdef int _quanta
     cdef object _at_work
+    cdef readonly Py_ssize_t waiting
 
     cpdef add(self, worker, bint again=*)
     cpdef take(self)

@@ -31,20 +31,20 @@ _QUANTA_OF_NEWCOMERS = 3  # before one of the others has its turn
 class Turn:
     """Effects of the turn under way."""
 
-    __slots__ = ("_effects", "_not_reading", "_reading_changes", "_sends", "sent_bytes")
+    __slots__ = ("_effects", "_not_reading", "_polled", "_reading_changes", "_sends", "sent_bytes")
 
     def __init__(self) -> None:
         """Start with no effects."""
-        self._effects: deque[Effect] = deque()
+        self._effects: list[Effect] = []
+        self._polled = 0
         self._sends: dict[LinkId, SendBytes] = {}
         self._not_reading: set[LinkId] = set()
         self._reading_changes: dict[LinkId, bool] = {}
         self.sent_bytes = 0
 
-    @property
-    def drained(self) -> bool:
-        """True when every effect was polled."""
-        return not self._effects
+    def is_drained(self) -> bool:
+        """Return whether every effect was polled."""
+        return self._polled == len(self._effects)
 
     def emit(self, effect: Effect) -> None:
         """Append an effect that needs no coalescing."""
@@ -99,7 +99,14 @@ class Turn:
 
     def poll(self) -> Effect | None:
         """Move out the next effect."""
-        return self._effects.popleft() if self._effects else None
+        effects = self._effects
+        if self._polled == len(effects):
+            if effects:
+                effects.clear()
+                self._polled = 0
+            return None
+        self._polled += 1
+        return effects[self._polled - 1]
 
 
 class Timed(Protocol):
@@ -194,9 +201,9 @@ class Deadlines:
 
 
 class Rota:
-    """Who works next."""
+    """Who works next; `waiting` counts them."""
 
-    __slots__ = ("_at_work", "_fresh", "_quanta", "_worn")
+    __slots__ = ("_at_work", "_fresh", "_quanta", "_worn", "waiting")
 
     def __init__(self) -> None:
         """Start with nobody."""
@@ -204,9 +211,7 @@ class Rota:
         self._worn: deque[Worker] = deque()
         self._quanta = 0  # that newcomers had one after the other while others waited
         self._at_work: Worker | None = None
-
-    def __len__(self) -> int:
-        return len(self._fresh) + len(self._worn)
+        self.waiting = 0
 
     def add(self, worker: Worker, again: bool = False) -> None:
         """Let `worker` have a quantum, unless it waits for one already.
@@ -215,7 +220,11 @@ class Rota:
         """
         if not worker.queued:
             worker.queued = True
-            (self._worn if again or worker is self._at_work else self._fresh).append(worker)
+            self.waiting += 1
+            if again or worker is self._at_work:
+                self._worn.append(worker)
+            else:
+                self._fresh.append(worker)
 
     def take(self) -> Worker:
         """Take out who is next, and is at work until `rest()`. Raises IndexError when there is nobody."""
@@ -226,6 +235,7 @@ class Rota:
             self._quanta = 0
             worker = self._worn.popleft()
         worker.queued = False
+        self.waiting -= 1
         self._at_work = worker
         return worker
 

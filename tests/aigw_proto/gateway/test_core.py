@@ -63,7 +63,7 @@ def test_a_session_is_scheduled_once(core: Core) -> None:
     session = Session(core, core.new_link(), "x", 0.0)
     core.schedule(session)
     core.schedule(session)
-    assert len(core.runnable) == 1
+    assert core.runnable.waiting == 1
     assert core.runnable.take() is session
 
 

@@ -15,7 +15,7 @@ def drain(turn: Turn) -> list[Effect]:
     effects: list[Effect] = []
     while (effect := turn.poll()) is not None:
         effects.append(effect)
-    assert turn.drained
+    assert turn.is_drained()
     return effects
 
 
@@ -204,9 +204,9 @@ def test_workers_have_their_turn_once_each_in_order() -> None:
     hands = [Hand(name) for name in "abc"]
     for hand in (*hands, *hands):
         rota.add(hand)
-    assert len(rota) == 3
+    assert rota.waiting == 3
     assert work_off(rota, 3) == "abc"
-    assert not rota
+    assert rota.waiting == 0
 
 
 def test_newcomers_go_before_those_who_are_not_done_which_wait_for_three_at_most() -> None:
