@@ -157,7 +157,7 @@ class Line:
         session = self.session.next_timeout() if self.session is not None else None
         if session is not None:
             session = max(session, self.now)  # a Close met late, after a pause, is due as of when its bytes came
-        deadlines = (self._timers.earliest(), session)
+        deadlines = (self._timers.earliest, session)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def pump(self) -> None:

@@ -22,7 +22,6 @@ cdef class Leg:
     cdef public object scheduled
     cdef object _session
     cdef object _timers
-    cdef dict _armed
     cdef bint _reading
     cdef bint _deaf
     cdef bint _held

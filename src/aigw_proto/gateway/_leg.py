@@ -98,7 +98,6 @@ class Leg:
     """
 
     __slots__ = (
-        "_armed",
         "_deaf",
         "_held",
         "_reading",
@@ -139,7 +138,6 @@ class Leg:
         self.scheduled: float | None = None
         self._session = session
         self._timers: TimerTable[_Timer] = TimerTable()
-        self._armed = self._timers.armed
         self._reading = True
         self._deaf = False
         self._held = False  # a pong waits for the gauge
@@ -278,7 +276,7 @@ class Leg:
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline of the link and of the machine in charge."""
-        own = self._timers.earliest() if self._armed else None
+        own = self._timers.earliest
         if self.lingering or self.is_closed:
             return own
         if self.ws is not None:

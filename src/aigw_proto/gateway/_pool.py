@@ -130,7 +130,7 @@ class UpstreamConnection:
 
     def next_timeout(self) -> float | None:
         """Return the connect or idle deadline."""
-        return self.timers.earliest()
+        return self.timers.earliest
 
     def handle_timeout(self, now: float) -> None:
         """Give up connecting, or close an idle connection."""

@@ -26,7 +26,6 @@ cdef class Realtime:
     cdef object _opening
     cdef object _state
     cdef object _timers
-    cdef dict _armed
     cdef readonly Core core
     cdef readonly Ledger ledger
     cdef readonly object peer

@@ -66,7 +66,6 @@ class Realtime:
     """One realtime session; stands in the engine's table of sessions under the client's link."""
 
     __slots__ = (
-        "_armed",
         "_client",
         "_idle_seconds",
         "_last_message_at",
@@ -94,7 +93,6 @@ class Realtime:
         self.scheduled: float | None = None
         self._state = RealtimeState.OPENING
         self._timers: TimerTable[_Timer] = TimerTable()
-        self._armed = self._timers.armed
         self._client = Leg(core, self, Side.CLIENT, link, http)
         self._provider = Leg(core, self, Side.PROVIDER, core.new_link(), None)
         self.ledger = Ledger(core, upgrade, peer, now)
@@ -402,7 +400,7 @@ class Realtime:
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline of the session as a whole; the legs have their own."""
-        own = self._timers.earliest() if self._armed else None
+        own = self._timers.earliest
         if self._state is not _OPEN or self._idle_seconds is None:
             return own
         idle = self._last_message_at + self._idle_seconds

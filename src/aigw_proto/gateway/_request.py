@@ -385,7 +385,7 @@ class UniversalRequest:
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline."""
-        return self._timers.earliest()
+        return self._timers.earliest
 
     def handle_timeout(self, now: float) -> None:
         """Start the retry that is due, or give up what took too long."""

@@ -180,7 +180,7 @@ class Session:
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline of the session and of the machine in charge."""
-        own = self._timers.earliest()
+        own = self._timers.earliest
         if self._state in _SILENT:
             return own
         machine = self._http.next_timeout() if self._ws is None else self._ws.next_timeout()

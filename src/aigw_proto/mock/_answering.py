@@ -95,7 +95,7 @@ class Answering:
         """Return the earliest deadline, or None."""
         if self._wire.closed is not None or self._wire.lingering:
             return None
-        deadlines = (self._machine.next_timeout(), self._timers.earliest())
+        deadlines = (self._machine.next_timeout(), self._timers.earliest)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:

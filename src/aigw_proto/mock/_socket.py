@@ -126,7 +126,7 @@ class Socket:
         """Return the earliest deadline, or None."""
         if self._wire.closed is not None or self._wire.lingering:
             return None
-        deadlines = (None if self._deaf else self._ws.next_timeout(), self._timers.earliest())
+        deadlines = (None if self._deaf else self._ws.next_timeout(), self._timers.earliest)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:

@@ -172,7 +172,7 @@ class Wire:
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline, or None."""
-        return self._timers.earliest()
+        return self._timers.earliest
 
     def handle_timeout(self, now: float) -> Expiry | None:
         """Let time pass; return a deadline that has passed, once."""
