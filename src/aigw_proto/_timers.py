@@ -13,8 +13,8 @@ NameT = TypeVar("NameT", bound=enum.Enum)
 class TimerTable(Generic[NameT]):
     """Deadlines of one machine, at most one per name; meant for the handful of names a machine has.
 
-    `earliest` is a level: look at it after every change. It is None when nothing is armed, and nobody else sets it. With
-    so few entries a scan beats a heap, and nothing has to be cancelled.
+    `earliest` is a level: look at it after every change. It is None when nothing is armed, and nobody else sets it.
+    With so few entries a scan beats a heap, and nothing has to be cancelled.
     """
 
     __slots__ = ("_deadlines", "earliest")
