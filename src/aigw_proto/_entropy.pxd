@@ -6,9 +6,11 @@ cdef Py_ssize_t _BLOCK_BYTES
 
 cdef class Entropy:
     cdef object _source
-    cdef bytes _block
     cdef Py_ssize_t _offset
+    cdef readonly bytes block
 
-    @cython.locals(end=Py_ssize_t, piece=bytes)
+    @cython.locals(start=Py_ssize_t)
     cpdef bytes take(self, Py_ssize_t count)
-    cpdef bytes mask_key(self)
+
+    @cython.locals(start=Py_ssize_t)
+    cpdef Py_ssize_t draw(self, Py_ssize_t count) except -1

@@ -20,29 +20,29 @@ _BLOCK_BYTES = 4096  # one system call for a thousand masks: a call each costs m
 class Entropy:
     """Draws from `source` in blocks and deals out small pieces, each byte once."""
 
-    __slots__ = ("_block", "_offset", "_source")
+    __slots__ = ("_offset", "_source", "block")
 
     def __init__(self, source: RandomBytes) -> None:
         """Keep `source`; draws nothing yet."""
         self._source = source
-        self._block = b""
+        self.block = b""
         self._offset = 0
 
     def take(self, count: int) -> bytes:
         """Return `count` fresh random bytes, at most one block (4096)."""
+        start = self.draw(count)
+        return self.block[start : start + count]
+
+    def draw(self, count: int) -> int:
+        """Return where `count` fresh bytes begin in `block`: `take()` for who reads them at once and needs no copy."""
         if count > _BLOCK_BYTES:
             raise ValueError(f"asked for {count} random bytes; the most is {_BLOCK_BYTES}")
-        end = self._offset + count
-        if end > len(self._block):
-            self._block = self._source(_BLOCK_BYTES)
-            self._offset, end = 0, count
-        piece = self._block[self._offset : end]
-        self._offset = end
-        return piece
-
-    def mask_key(self) -> bytes:
-        """Return a fresh four-byte mask key (RFC 6455 section 5.3)."""
-        return self.take(4)
+        start = self._offset
+        if start + count > len(self.block):
+            self.block = self._source(_BLOCK_BYTES)
+            start = 0
+        self._offset = start + count
+        return start
 
     def uuid7(self, unix_milliseconds: int) -> str:
         """Return a lowercase UUIDv7 (RFC 9562 section 5.7) for that wall-clock time."""

@@ -29,11 +29,18 @@ def test_draws_nothing_before_it_must() -> None:
 def test_one_draw_serves_a_thousand_masks() -> None:
     source = Source()
     entropy = Entropy(source)
-    stream = b"".join(entropy.mask_key() for _ in range(1024))
+    stream = b"".join(entropy.take(4) for _ in range(1024))
     assert source.calls == [4096]
     assert stream == Source()(4096)
-    entropy.mask_key()
+    entropy.take(4)
     assert source.calls == [4096, 4096]
+
+
+def test_what_is_drawn_is_what_would_be_taken() -> None:
+    entropy, same = Entropy(Source()), Entropy(Source())
+    for count in (4, 4000, 0, 90, 4, 4096, 1):
+        start = entropy.draw(count)
+        assert entropy.block[start : start + count] == same.take(count)
 
 
 def test_a_piece_never_joins_two_blocks() -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from .._kinds import record
 from ..ws import Opcode
 from ..ws._close import close_payload
-from ..ws._codec import encode_header
+from ..ws._encoder import encode_header
 from ._faults import MockFault
 from ._script import torn_off
 from ._talk import Say, SayPiece

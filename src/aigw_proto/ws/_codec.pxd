@@ -1,6 +1,6 @@
 cimport cython
 
-from ._mask cimport join_masked, slice_octets, unmask_payload, unmask_slice
+from ._mask cimport slice_octets, unmask_payload, unmask_slice
 from ._payload cimport Collection, slice_text, unmask_text
 
 
@@ -16,12 +16,6 @@ cdef int _FIN
 cdef int _COMPRESSED
 cdef Py_ssize_t _ENOUGH_BYTES
 cdef Py_ssize_t _LONGEST
-cdef object _HEADER_7
-cdef object _HEADER_16
-cdef object _HEADER_64
-cdef object _MASKED_HEADER_7
-cdef object _MASKED_HEADER_16
-cdef object _MASKED_HEADER_64
 
 
 cdef class FrameDecoder:
@@ -95,8 +89,3 @@ cdef class FrameDecoder:
 
     @cython.locals(rest=bytes, size=Py_ssize_t, parts=list)
     cdef bint _wait(self) except -1
-
-
-cpdef bytes encode_header(int head, Py_ssize_t length)
-@cython.locals(length=Py_ssize_t, header=bytes)
-cpdef bytes encode_frame(int head, bytes payload, bytes key)

@@ -1,4 +1,4 @@
-"""Frames (RFC 6455 section 5.2): octets to payloads and back.
+"""Frames as they are received (RFC 6455 section 5.2): octets to payloads.
 
 `FrameDecoder` is fed with octets as they come and asked for one piece of payload at a time. A piece is a whole frame
 whenever the frame lies within what was read, which is the common case and the short path: look at two octets, unmask
@@ -24,14 +24,13 @@ declared length may have 63 of them: never add to one, compare it with what is l
 from __future__ import annotations
 
 from collections import deque
-from struct import Struct
 
 from .._errors import CloseCode
-from ._mask import join_masked, slice_octets, unmask_payload, unmask_slice
+from ._mask import slice_octets, unmask_payload, unmask_slice
 from ._payload import Collection, slice_text, unmask_text
 from ._violation import Violation
 
-__all__ = ["FrameDecoder", "encode_frame", "encode_header"]
+__all__ = ["FrameDecoder"]
 
 # Kinds of frames by their first octet; 0 is illegal. The order serves comparisons: up to _WHOLE a frame stands alone,
 # up to _FIRST it begins a message.
@@ -51,13 +50,6 @@ _OPCODES = frozenset((0x0, 0x1, 0x2, 0x8, 0x9, 0xA))
 _FIN = 0x80
 _COMPRESSED = 0x40
 _ENOUGH_BYTES = 256  # more than any header or control frame
-
-_HEADER_7 = Struct(">BB").pack
-_HEADER_16 = Struct(">BBH").pack
-_HEADER_64 = Struct(">BBQ").pack
-_MASKED_HEADER_7 = Struct(">BB4s").pack
-_MASKED_HEADER_16 = Struct(">BBH4s").pack
-_MASKED_HEADER_64 = Struct(">BBQ4s").pack
 
 _LONGEST = (1 << 63) - 1  # payload that a header can declare
 
@@ -431,24 +423,3 @@ class FrameDecoder:
         else:
             reason = "continuation without a message"
         return Violation(CloseCode.PROTOCOL_ERROR, reason)
-
-
-def encode_header(head: int, length: int) -> bytes:
-    """Return the header of an unmasked frame: `head` is the first octet, `length` that of the payload in bytes."""
-    if length <= 125:
-        return _HEADER_7(head, length)
-    if length <= 0xFFFF:
-        return _HEADER_16(head, 126, length)
-    return _HEADER_64(head, 127, length)
-
-
-def encode_frame(head: int, payload: bytes, key: bytes) -> bytes:
-    """Return a whole frame, its payload masked with the four octets of `key` (section 5.3)."""
-    length = len(payload)
-    if length <= 125:
-        header = _MASKED_HEADER_7(head, 0x80 | length, key)
-    elif length <= 0xFFFF:
-        header = _MASKED_HEADER_16(head, 0x80 | 126, length, key)
-    else:
-        header = _MASKED_HEADER_64(head, 0x80 | 127, length, key)
-    return join_masked(header, payload, key)

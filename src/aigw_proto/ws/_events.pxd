@@ -1,18 +1,14 @@
 cimport cython
 
 
-@cython.freelist(32)
 cdef class TextMessage:
     cdef readonly str data
 
 
-@cython.freelist(32)
 cdef class BinaryMessage:
     cdef readonly bytes data
 
 
-@cython.freelist(32)
-@cython.no_gc
 cdef class MessagePiece:
     cdef readonly object opcode
     cdef readonly bytes data

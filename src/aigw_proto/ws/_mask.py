@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["IMPLEMENTATION", "apply_mask", "join_masked", "slice_octets", "unmask_payload", "unmask_slice"]
+__all__ = ["IMPLEMENTATION", "apply_mask", "slice_octets", "unmask_payload", "unmask_slice"]
 
 IMPLEMENTATION: Final[str] = "pure"
 """Which build of the frame codec is loaded: "pure" or "compiled"."""
@@ -67,8 +67,3 @@ def slice_octets(buffer: bytes, start: int, end: int) -> bytes:
 def unmask_slice(buffer: bytes, start: int, end: int, key: bytes, offset: int) -> bytes:
     """Return `buffer[start:end]`, which is at `offset` of its payload, unmasked with `key`."""
     return apply_mask(buffer[start:end], key, offset)
-
-
-def join_masked(header: bytes, payload: bytes, key: bytes) -> bytes:
-    """Return `header` and behind it `payload`, masked: a frame."""
-    return header + apply_mask(payload, key)

@@ -1,7 +1,7 @@
 """Masking of frame payloads (RFC 6455 section 5.3), 32 octets at a time; the same functions as in `_mask.py`.
 
-Here and in `_payload.pyx` is all code of the package that handles pointers. Every function checks its bounds before it
-takes one.
+Here, in `_payload.pyx` and in `_encoder.pyx` is all code of the package that handles pointers. Every function checks its
+bounds before it takes one.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -88,14 +88,3 @@ cpdef bytes unmask_slice(bytes buffer, Py_ssize_t start, Py_ssize_t end, bytes k
         PyBytes_AS_STRING(payload), PyBytes_AS_STRING(buffer) + start, end - start, PyBytes_AS_STRING(key), offset & 3
     )
     return payload
-
-
-cpdef bytes join_masked(bytes header, bytes payload, bytes key):
-    """Return `header` and behind it `payload`, masked: a frame."""
-    if len(key) != 4:
-        raise IndexError("no key of four octets")
-    cdef bytes frame = PyBytes_FromStringAndSize(NULL, len(header) + len(payload))
-    cdef char* octets = PyBytes_AS_STRING(frame)
-    memcpy(octets, PyBytes_AS_STRING(header), len(header))
-    mask_octets(octets + len(header), PyBytes_AS_STRING(payload), len(payload), PyBytes_AS_STRING(key), 0)
-    return frame

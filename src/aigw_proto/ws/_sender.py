@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._errors import LocalProtocolError
-from ._codec import encode_frame, encode_header
+from ._encoder import encode_frame, encode_header, encode_masked
 from ._events import Opcode
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ _FIN = 0x80
 _COMPRESSED = 0x40  # RSV1 (RFC 7692 section 6)
 _CLOSE = _FIN | Opcode.CLOSE
 _PONG = _FIN | Opcode.PONG
-_TEXT = Opcode.TEXT
+_TEXT_FRAME = 0x01
+_BINARY_FRAME = 0x02
+_TEXT = Opcode.TEXT  # a look into an enumeration takes longer than making a frame
 _BINARY = Opcode.BINARY
 _JOIN_BYTES = 4096  # up to here one buffer with its header is cheaper than two; above, copying is dearer
 
@@ -95,17 +97,18 @@ class Sender(SendingHalf):
         """Queue a message in one frame. Raises LocalProtocolError within a fragmented message."""
         if self._opcode is not None:
             raise LocalProtocolError("a fragmented message has to be finished first")
-        if self._deflater is None:
-            self.frame(_FIN | opcode, payload)
-        else:
-            self.frame(_FIN | _COMPRESSED | opcode, self._deflater.compress(payload, finished=True))
+        head = _FIN | (_TEXT_FRAME if opcode is _TEXT else _BINARY_FRAME)
+        if self._deflater is not None:
+            head |= _COMPRESSED
+            payload = self._deflater.compress(payload, finished=True)
+        self.frame(head, payload)
 
     def text_chunks(self, chunks: Sequence[bytes]) -> None:
         """Queue a text message in one frame from several buffers, as they are where possible. Raises likewise."""
         if self._opcode is not None or self._entropy is not None or self._deflater is not None:
             self.message(_TEXT, b"".join(chunks))
             return
-        self._output.append(encode_header(_FIN | _TEXT, sum(map(len, chunks))))
+        self._output.append(encode_header(_FIN | _TEXT_FRAME, sum(map(len, chunks))))
         self._output.extend([chunk for chunk in chunks if chunk])
 
     def piece(self, opcode: Opcode, data: bytes, finished: bool) -> None:
@@ -113,7 +116,9 @@ class Sender(SendingHalf):
         current = self._opcode
         if (opcode is not _TEXT and opcode is not _BINARY) or (current is not None and current is not opcode):
             raise LocalProtocolError(f"a fragment of {opcode.name} cannot be sent now")
-        head = int(opcode) if current is None else 0
+        head = 0
+        if current is None:
+            head = _TEXT_FRAME if opcode is _TEXT else _BINARY_FRAME
         if finished:
             head |= _FIN
         if self._deflater is not None:
@@ -146,9 +151,10 @@ class Sender(SendingHalf):
         """Queue a frame whose first octet is `head`."""
         entropy = self._entropy
         if entropy is not None:
-            self._output.append(encode_frame(head, payload, entropy.mask_key()))
+            at = entropy.draw(4)
+            self._output.append(encode_masked(head, payload, entropy.block, at))
         elif len(payload) <= _JOIN_BYTES:
-            self._output.append(encode_header(head, len(payload)) + payload)
+            self._output.append(encode_frame(head, payload))
         else:
             self._output.append(encode_header(head, len(payload)))
             self._output.append(payload)

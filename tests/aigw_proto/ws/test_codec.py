@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aigw_proto.testing import chunkings
-from aigw_proto.ws._codec import FrameDecoder, encode_frame, encode_header
+from aigw_proto.ws._codec import FrameDecoder
 from aigw_proto.ws._violation import Violation
 from support.frames import KEY, frame
 
@@ -539,10 +539,3 @@ def test_any_bytes_are_frames_or_a_violation_however_they_are_cut(junk: bytes, m
             code = caught.code
         outcomes.append((join(pieces), code))
     assert all(outcome == outcomes[0] for outcome in outcomes)
-
-
-@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
-def test_encoding_uses_the_shortest_form(size: int) -> None:
-    payload = b"p" * size
-    assert encode_header(0x82, size) + payload == frame(0x82, payload, masked=False)
-    assert encode_frame(0x01, payload, KEY) == frame(0x01, payload)

@@ -52,5 +52,3 @@ def test_no_index_leads_outside() -> None:
             _mask.unmask_slice(b"text", start, end, b"keys", 0)
     with pytest.raises(IndexError):
         _mask.unmask_slice(b"text", 0, 4, b"key", 0)
-    with pytest.raises(IndexError):
-        _mask.join_masked(b"header", b"text", b"key")
