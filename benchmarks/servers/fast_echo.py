@@ -25,6 +25,7 @@ from aigw_proto import (
 from aigw_proto.ws import BinaryMessage, Closed, Failed, Opening, TextMessage, UpgradeOffer, WSConnection
 
 HIGH_WATER_BYTES = 256 * 1024
+NEED_DATA = Signal.NEED_DATA
 
 
 class Session:
@@ -41,11 +42,8 @@ class Session:
         self.paused = False
         self.over = False
 
-    def receive(self, data: bytes, now: float) -> list[bytes]:
-        """Take bytes, return what to send."""
-        if self.connection is not None:
-            self.connection.receive_data(data, now)
-            return self.work(self.connection)
+    def open(self, data: bytes, now: float) -> list[bytes]:
+        """Take bytes of the handshake, return what to send."""
         opening = self.opening
         opening.receive_data(data, now)
         while (event := opening.next_event()) is not Signal.NEED_DATA:
@@ -54,28 +52,11 @@ class Session:
             elif event is Signal.SWITCHED:
                 chunks = opening.data_to_send()
                 self.connection = opening.connection(now=now, entropy=Entropy(os.urandom))
-                return chunks + self.work(self.connection)
+                return chunks
             else:
                 self.over = True
                 break
         return opening.data_to_send()
-
-    def work(self, connection: WSConnection) -> list[bytes]:
-        """Pull messages while the peer takes the echoes; return what to send."""
-        next_event = connection.next_event
-        while self.unsent < HIGH_WATER_BYTES and (event := next_event()) is not Signal.NEED_DATA:
-            if isinstance(event, TextMessage):
-                connection.send_text(event.data)
-            elif isinstance(event, BinaryMessage):
-                connection.send_binary(event.data)
-            elif isinstance(event, Closed | Failed):
-                self.over = True
-                break
-        return connection.data_to_send()
-
-    def deadline(self) -> float | None:
-        """Return the earliest one."""
-        return self.opening.next_timeout() if self.connection is None else self.connection.next_timeout()
 
 
 class EchoEngine:
@@ -91,15 +72,19 @@ class EchoEngine:
         """Take one input."""
         if isinstance(event, BytesReceived):
             session = self.sessions[event.link]
-            self.finish(session, session.receive(event.data, now), now)
+            if session.connection is not None:
+                session.connection.receive_data(event.data, now)
+                self.echo(session, session.connection, now)
+            else:
+                self.open(session, event.data, now)
         elif isinstance(event, BytesSent):
             session = self.sessions[event.link]
             session.unsent = event.unsent
             if session.connection is not None:
-                self.finish(session, session.work(session.connection), now)
+                self.echo(session, session.connection, now)
         elif isinstance(event, LinkAccepted):
             session = self.sessions[event.link] = Session(event.link, now)
-            self.finish(session, [], now)
+            self.open(session, b"", now)
         elif isinstance(event, PeerClosed):
             self.close(self.sessions[event.link], CloseHow.ABORT)
         elif isinstance(event, ShutdownRequested):
@@ -107,19 +92,46 @@ class EchoEngine:
                 self.close(session, CloseHow.ABORT)
             self.effects.append(Drained())
 
-    def finish(self, session: Session, chunks: list[bytes], now: float) -> None:
-        """Send what a session has for its peer, and see where it stands."""
+    def open(self, session: Session, data: bytes, now: float) -> None:
+        """Go on with a handshake, and with what came behind it."""
+        chunks = session.open(data, now)
+        if session.connection is not None:
+            self.echo(session, session.connection, now, chunks)
+            return
         if chunks:
             self.effects.append(SendBytes(session.link, chunks))
         if session.over:
             self.close(session, CloseHow.FLUSH)
+        else:
+            self.watch(session.opening.next_timeout())
+
+    def echo(self, session: Session, connection: WSConnection, now: float, chunks: list[bytes] | None = None) -> None:
+        """Pull messages while the peer takes the echoes, send these behind `chunks`; see where the session stands."""
+        next_event = connection.next_event
+        while session.unsent < HIGH_WATER_BYTES and (event := next_event()) is not NEED_DATA:
+            if isinstance(event, BinaryMessage):
+                connection.send_binary(event.data)
+            elif isinstance(event, TextMessage):
+                connection.send_text(event.data)
+            elif isinstance(event, Closed | Failed):
+                session.over = True
+                break
+        echoes = connection.data_to_send()
+        if chunks or echoes:
+            self.effects.append(SendBytes(session.link, chunks + echoes if chunks else echoes))
+        if session.over:
+            self.close(session, CloseHow.FLUSH)
             return
-        paused = session.unsent >= HIGH_WATER_BYTES
-        if paused != session.paused and session.connection is not None:
-            session.paused = paused
-            session.connection.set_reading(not paused, now)
-            self.effects.append(SetReading(session.link, not paused))
-        deadline = session.deadline()
+        if session.paused != (session.unsent >= HIGH_WATER_BYTES):
+            session.paused = not session.paused
+            connection.set_reading(not session.paused, now)
+            self.effects.append(SetReading(session.link, not session.paused))
+        deadline = connection.next_timeout()
+        if deadline is not None and (self.earliest is None or deadline < self.earliest):  # rare: they move away
+            self.watch(deadline)
+
+    def watch(self, deadline: float | None) -> None:
+        """Note a deadline."""
         if deadline is not None and (self.earliest is None or deadline < self.earliest):
             self.earliest = deadline
 
@@ -132,10 +144,12 @@ class EchoEngine:
         """Let time pass for every session."""
         self.earliest = None
         for session in list(self.sessions.values()):
-            machine = session.connection or session.opening
-            machine.handle_timeout(now)
-            chunks = session.receive(b"", now) if session.connection is None else session.work(session.connection)
-            self.finish(session, chunks, now)
+            if session.connection is not None:
+                session.connection.handle_timeout(now)
+                self.echo(session, session.connection, now)
+            else:
+                session.opening.handle_timeout(now)
+                self.open(session, b"", now)
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline."""
