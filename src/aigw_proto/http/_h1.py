@@ -36,6 +36,7 @@ from ._events import Failed, Headers, Request, Response, StreamEnded
 from ._h1_receiving import Phase, ReceivingHalf
 from ._heads import UNKNOWN, declared_length, fields, to_h11_end, to_h11_request, to_h11_response, tokens
 from ._patience import Wait
+from ._upgrade_head import write_switch
 
 __all__ = ["H1Connection"]
 
@@ -75,7 +76,8 @@ class H1Connection(ReceivingHalf):
         if self._inbox or self._end_is_owed:
             return False
         if self._phase is Phase.DONE:
-            return self._h11.our_state in {h11.DONE, h11.MUST_CLOSE}
+            ours = self._our_state()
+            return ours is h11.DONE or ours is h11.MUST_CLOSE
         return self._phase is (Phase.HEAD if self._is_server else Phase.IDLE)
 
     @property
@@ -91,13 +93,13 @@ class H1Connection(ReceivingHalf):
         """Server: a final response may be sent; once after `Failed` too, unless one had begun."""
         if not self._is_server or self._phase is Phase.SWITCHED:
             return False
-        ours = self._h11.our_state
+        ours = self._our_state()
         return ours is h11.SEND_RESPONSE or (ours is h11.IDLE and self._failed)
 
     @property
     def expects_continue(self) -> bool:
         """Server: the client waits for a 100 before it sends the body (RFC 9110 section 10.1.1)."""
-        return self._is_server and self._h11.they_are_waiting_for_100_continue
+        return self._is_server and self._h11 is not None and self._h11.they_are_waiting_for_100_continue
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
@@ -109,7 +111,7 @@ class H1Connection(ReceivingHalf):
         if self._is_server or not self.reusable:
             raise LocalProtocolError("a request cannot be sent now")
         event = to_h11_request(request)
-        self._output.append(self._h11.send(event))
+        self._output.append(self._machine().send(event))
         headers = fields(event)
         self._method = event.method
         self._send_left = declared_length(headers) or 0
@@ -131,10 +133,10 @@ class H1Connection(ReceivingHalf):
         event = to_h11_response(response, closing=is_early and response.status >= 200)
         if isinstance(event, h11.InformationalResponse):
             if not self._peer_is_old and not self._failed:
-                self._output.append(self._h11.send(event))
+                self._output.append(self._machine().send(event))
             return
         self._take_empty_end(owed=True)
-        self._output.append(self._h11.send(event))
+        self._output.append(self._machine().send(event))
         self._patience.stop()
         headers = fields(event)
         length = 0 if self._method == b"HEAD" or response.status in {204, 304} else declared_length(headers)
@@ -155,14 +157,18 @@ class H1Connection(ReceivingHalf):
             raise LocalProtocolError("no upgrade was asked for, or the answer has begun")
         if self._phase is not Phase.DONE and not self._request_is_empty():
             raise LocalProtocolError("the request is not complete")
-        event = to_h11_response(response)
-        self._take_empty_end(owed=False)
-        self._output.append(self._h11.send(event))
+        if self._unseen and (head := write_switch(response)) is not None:
+            self._unseen = b""
+            self._output.append(head)
+        else:
+            event = to_h11_response(response)
+            self._take_empty_end(owed=False)
+            self._output.append(self._machine().send(event))
         self._phase = Phase.SWITCHED
 
     def send_data(self, data: bytes) -> None:
         """Queue a piece of the body; a large one is not copied. Raises LocalProtocolError when it does not fit."""
-        if self._h11.our_state is not h11.SEND_BODY:
+        if self._our_state() is not h11.SEND_BODY:
             raise LocalProtocolError("no message is under way to send data in")
         if self._send_left != UNKNOWN:
             if len(data) > self._send_left:
@@ -170,9 +176,9 @@ class H1Connection(ReceivingHalf):
             self._send_left -= len(data)
         event = h11.Data(data=data)
         if len(data) >= _JOIN_BYTES:
-            self._output += self._h11.send_with_data_passthrough(event) or ()
+            self._output += self._machine().send_with_data_passthrough(event) or ()
         elif data:
-            self._output.append(self._h11.send(event))
+            self._output.append(self._machine().send(event))
 
     def end_message(self, trailers: Headers | None = None, *, now: float | None = None) -> None:
         """Finish the message under way; `trailers` need a body sent in chunks and are not sent to HTTP/1.0 clients.
@@ -180,14 +186,14 @@ class H1Connection(ReceivingHalf):
         `now` makes a server's wait for the next request exact; without it, it may last up to twice as long. Raises
         LocalProtocolError.
         """
-        if self._h11.our_state is not h11.SEND_BODY:
+        if self._our_state() is not h11.SEND_BODY:
             raise LocalProtocolError("no message is under way to end")
         if self._send_left > 0:
             raise LocalProtocolError("less data than the length that was declared")
         if trailers and self._send_left != UNKNOWN:
             raise LocalProtocolError("trailers need a body without a declared length")
         event = to_h11_end(None if self._peer_is_old or self._failed else trailers)
-        if tail := self._h11.send(event):
+        if tail := self._machine().send(event):
             self._output.append(tail)
         if now is None:
             self._now_is_old = True
@@ -207,7 +213,7 @@ class H1Connection(ReceivingHalf):
     def _take_empty_end(self, *, owed: bool) -> None:
         """Complete a request without a body for a caller that answers before it pulled the end."""
         if self._request_is_empty():
-            self._h11.next_event()
+            self._machine().next_event()
             self._phase = Phase.DONE
             self._end_is_owed = owed
 

@@ -18,6 +18,7 @@ cdef class ReceivingHalf:
     cdef bint _eof
     cdef bint _failed
     cdef object _h11
+    cdef bytes _unseen
     cdef Inbox _inbox
     cdef int _interim_count
     cdef bint _is_server
@@ -35,10 +36,13 @@ cdef class ReceivingHalf:
 
     cpdef receive_data(self, bytes data, now)
     cpdef next_event(self)
+    cdef _machine(self)
+    cdef _our_state(self)
     cdef _read(self)
     cdef _read_idle(self)
     cdef _read_head(self)
     cdef _take_request(self)
+    cdef _begin_request(self, request)
     cdef _take_response(self)
     cdef _start_body(self, length)
     cdef _read_length(self)

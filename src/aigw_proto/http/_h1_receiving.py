@@ -15,6 +15,7 @@ from ._events import BodyPiece, EndOfMessage, Failed, InformationalResponse, Req
 from ._heads import UNKNOWN, declared_length, fields, tokens
 from ._inbox import BLANK_LINE, BlockTooLong, Inbox
 from ._patience import Patience, Wait
+from ._upgrade_head import read_upgrade_request
 
 if TYPE_CHECKING:
     from .._limits import HttpLimits
@@ -71,15 +72,15 @@ class ReceivingHalf:
         "_phase",
         "_received_any",
         "_received_body_bytes",
+        "_unseen",
         "_upgrade_asked",
     )
 
     def __init__(self, role: Role, *, now: float, limits: HttpLimits) -> None:
         """Start on a fresh stream; a server waits for a head from `now` on."""
         self._is_server = role is Role.SERVER
-        self._h11 = h11.Connection(
-            h11.SERVER if self._is_server else h11.CLIENT, max_incomplete_event_size=limits.max_head_bytes
-        )
+        self._h11: h11.Connection | None = None
+        self._unseen = b""  # the head that was read without h11, for when h11 is needed after all
         self._limits = limits
         self._inbox = Inbox()
         self._phase = Phase.HEAD if self._is_server else Phase.IDLE
@@ -138,6 +139,24 @@ class ReceivingHalf:
         except ChunkingFault as fault:
             return self._fail(400, str(fault))
 
+    def _machine(self) -> h11.Connection:
+        """Return h11's part, which is made when it is needed first: most upgrades never do."""
+        machine = self._h11
+        if machine is None:
+            role = h11.SERVER if self._is_server else h11.CLIENT
+            machine = self._h11 = h11.Connection(role, max_incomplete_event_size=self._limits.max_head_bytes)
+            if self._unseen:
+                machine.receive_data(self._unseen)
+                machine.next_event()
+                self._unseen = b""
+        return machine
+
+    def _our_state(self) -> object:
+        """Return where the sending half stands, in h11's words."""
+        if self._h11 is not None:
+            return self._h11.our_state
+        return h11.SEND_RESPONSE if self._unseen else h11.IDLE
+
     def unconsumed(self) -> bytes:
         """Move out the bytes behind the head of the switch, for the next protocol. Only after `Signal.SWITCHED`."""
         if self._phase is not Phase.SWITCHED:
@@ -179,7 +198,10 @@ class ReceivingHalf:
                 return self._fail(400, _NOT_HTTP)
             if _FORBIDDEN.search(head) is not None:
                 return self._fail(400, "the head holds a forbidden character")
-            self._h11.receive_data(head)
+            if self._is_server and self._h11 is None and (request := read_upgrade_request(head)) is not None:
+                self._unseen = head
+                return self._begin_request(request)
+            self._machine().receive_data(head)
             return self._take_request() if self._is_server else self._take_response()
         if self._is_not_http():
             return self._fail(400, _NOT_HTTP)  # say so early: TLS to a plain port would wait for ever
@@ -199,13 +221,16 @@ class ReceivingHalf:
         return _EMPTY_LINES.match(start[:2] + b"\n") is None
 
     def _take_request(self) -> HttpEvent:
-        event = self._h11.next_event()
+        event = self._machine().next_event()
         assert isinstance(event, h11.Request)  # noqa: S101 - h11 was given one whole head
-        self._method = event.method  # before anything fails: the answer to HEAD has no body then either
-        if event.http_version not in _HTTP_VERSIONS:
+        return self._begin_request(Request(event.method, event.target, fields(event), event.http_version))
+
+    def _begin_request(self, request: Request) -> HttpEvent:
+        self._method = request.method  # before anything fails: the answer to HEAD has no body then either
+        if request.http_version not in _HTTP_VERSIONS:
             return self._fail(505, "only HTTP/1.1 and HTTP/1.0 are understood")
-        headers = fields(event)
-        self._peer_is_old = event.http_version == b"1.0"
+        headers = request.headers
+        self._peer_is_old = request.http_version == b"1.0"
         length = declared_length(headers)
         if length == UNKNOWN and (self._peer_is_old or any(name == b"content-length" for name, _ in headers)):
             # RFC 9112 section 6.1: two framings in one request are how requests are smuggled.
@@ -219,17 +244,18 @@ class ReceivingHalf:
             self._patience.start(Wait.BODY, self._now, loose=self._now_is_old)
         else:
             self._patience.stop()
-        return Request(event.method, event.target, headers, event.http_version)
+        return request
 
     def _take_response(self) -> HttpEvent:
-        event = self._h11.next_event()
+        machine = self._machine()
+        event = machine.next_event()
         assert isinstance(event, h11.Response | h11.InformationalResponse)  # noqa: S101 - h11 was given one whole head
         status = event.status_code
         is_old = event.http_version == b"1.0"
         if event.http_version not in _HTTP_VERSIONS:
             return self._fail(502, "the answer is not HTTP/1.1 or HTTP/1.0")
         headers = fields(event)
-        if self._h11.their_state is h11.SWITCHED_PROTOCOL:
+        if machine.their_state is h11.SWITCHED_PROTOCOL:
             self._phase = Phase.SWITCHED
             return Response(status, headers, event.reason, event.http_version)
         if status < 200:
@@ -263,8 +289,9 @@ class ReceivingHalf:
         if not piece:
             return self._need_body()
         self._left -= len(piece)
-        self._h11.receive_data(piece)
-        self._h11.next_event()  # the same bytes, copied; h11 counts them
+        machine = self._machine()
+        machine.receive_data(piece)
+        machine.next_event()  # the same bytes, copied; h11 counts them
         return BodyPiece(piece)
 
     def _read_until_close(self) -> HttpEvent | Signal:
@@ -272,7 +299,7 @@ class ReceivingHalf:
             return BodyPiece(piece)  # h11 has nothing to count here
         if not self._eof:
             return Signal.NEED_DATA
-        self._h11.receive_data(b"")
+        self._machine().receive_data(b"")
         return self._finish_received()
 
     def _read_chunked(self) -> HttpEvent | Signal:
@@ -287,14 +314,14 @@ class ReceivingHalf:
             return self._need_body()
         if _FORBIDDEN.search(trailers) is not None:
             return self._fail(400, "a trailer holds a forbidden character")
-        self._h11.receive_data(b"0\r\n" + trailers)
+        self._machine().receive_data(b"0\r\n" + trailers)
         return self._finish_received()
 
     def _need_body(self) -> HttpEvent | Signal:
         return self._fail(400, "the stream ended within a body") if self._eof else Signal.NEED_DATA
 
     def _finish_received(self) -> EndOfMessage:
-        event = self._h11.next_event()
+        event = self._machine().next_event()
         assert isinstance(event, h11.EndOfMessage)  # noqa: S101 - the body is complete
         self._chunked = None
         self._phase = Phase.DONE
@@ -305,7 +332,7 @@ class ReceivingHalf:
     def _read_done(self) -> HttpEvent | Signal:
         if self._is_server:
             # What is pipelined waits for our answer; behind the last message it is of no use.
-            if self._h11.our_state is not h11.MUST_CLOSE:
+            if self._our_state() is not h11.MUST_CLOSE:
                 return Signal.BLOCKED
             self._inbox.clear()
         elif self._inbox:
@@ -328,9 +355,9 @@ class ReceivingHalf:
 
     def _restart(self) -> None:
         """Begin the next cycle when both messages are complete and the stream is kept."""
-        if self._phase is not Phase.DONE or self._close_after or self._h11.our_state is not h11.DONE:
+        if self._phase is not Phase.DONE or self._close_after or self._our_state() is not h11.DONE:
             return
-        self._h11.start_next_cycle()
+        self._machine().start_next_cycle()
         self._method = b""
         self._upgrade_asked = False
         self._received_any = bool(self._inbox)

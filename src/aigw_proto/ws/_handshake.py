@@ -46,6 +46,9 @@ _TARGET = re.compile(rb"(?:/|[A-Za-z][A-Za-z0-9+.-]*://).*", re.DOTALL)
 _MAX_PORT = 65535
 _VERSION = b"13"
 
+_Fields = dict[bytes, list[bytes]]  # the values of each header, its name in lower case
+_NO_VALUES: list[bytes] = []  # never changed
+
 _OURS = frozenset(
     {
         b"connection",
@@ -108,19 +111,30 @@ def new_key(entropy: Entropy) -> bytes:
     return base64.b64encode(entropy.take(16))
 
 
-def _values(headers: Headers, wanted: bytes) -> list[bytes]:
-    return [value for name, value in headers if name.lower() == wanted]
+def _by_name(headers: Headers) -> _Fields:
+    fields: _Fields = {}
+    for name, value in headers:
+        lower = name.lower()
+        if lower in fields:
+            fields[lower].append(value)
+        else:
+            fields[lower] = [value]
+    return fields
 
 
-def _items(headers: Headers, wanted: bytes) -> list[bytes]:
+def _values(fields: _Fields, wanted: bytes) -> list[bytes]:
+    return fields.get(wanted, _NO_VALUES)
+
+
+def _items(fields: _Fields, wanted: bytes) -> list[bytes]:
     """Return the items of a list header, from all of its lines; empty items do not count (RFC 9110 section 5.6.1)."""
     return [
-        stripped for value in _values(headers, wanted) for item in value.split(b",") if (stripped := item.strip(b" \t"))
+        stripped for value in _values(fields, wanted) for item in value.split(b",") if (stripped := item.strip(b" \t"))
     ]
 
 
-def _has_token(headers: Headers, wanted: bytes, token: bytes) -> bool:
-    return any(item.lower() == token for item in _items(headers, wanted))
+def _has_token(fields: _Fields, wanted: bytes, token: bytes) -> bool:
+    return token in [item.lower() for item in _items(fields, wanted)]
 
 
 def wants_upgrade(request: Request) -> bool:
@@ -128,32 +142,32 @@ def wants_upgrade(request: Request) -> bool:
 
     In HTTP/1.0 the header has no meaning (RFC 9110 section 7.8).
     """
-    return request.http_version != b"1.0" and _has_token(request.headers, b"upgrade", b"websocket")
+    return request.http_version != b"1.0" and _has_token(_by_name(request.headers), b"upgrade", b"websocket")
 
 
 def check_upgrade(request: Request) -> UpgradeOffer | UpgradeRefused:
     """Check a request against RFC 6455 section 4.2.1. Never raises."""
-    headers = request.headers
-    refusal = _check_head(request) or _check_version(headers)
+    fields = _by_name(request.headers)
+    refusal = _check_head(request, fields) or _check_version(fields)
     if refusal is not None:
         return refusal
-    keys = _values(headers, b"sec-websocket-key")
+    keys = _values(fields, b"sec-websocket-key")
     if len(keys) != 1 or _KEY.fullmatch(keys[0]) is None:
         return _refuse("exactly one Sec-WebSocket-Key of sixteen bytes in base64 is needed")
-    subprotocols = tuple(item.decode("latin-1") for item in _items(headers, b"sec-websocket-protocol"))
+    subprotocols = tuple(item.decode("latin-1") for item in _items(fields, b"sec-websocket-protocol"))
     if (fault := _check_subprotocols(subprotocols)) is not None:
         return _refuse(fault)
-    origins = _values(headers, b"origin")
+    origins = _values(fields, b"origin")
     if len(origins) > 1:
         return _refuse("there is more than one Origin")
     return UpgradeOffer(
         target=request.target,
-        host=_values(headers, b"host")[0],
+        host=_values(fields, b"host")[0],
         key=keys[0],
         subprotocols=subprotocols,
-        extensions=tuple(split_extensions(_values(headers, b"sec-websocket-extensions"))),
+        extensions=tuple(split_extensions(_values(fields, b"sec-websocket-extensions"))),
         origin=origins[0] if origins else None,
-        headers=headers,
+        headers=request.headers,
     )
 
 
@@ -165,29 +179,28 @@ def _upgrade_headers() -> Headers:
     return [(b"upgrade", b"websocket"), (b"connection", b"upgrade"), (b"sec-websocket-version", _VERSION)]
 
 
-def _check_head(request: Request) -> UpgradeRefused | None:
-    headers = request.headers
+def _check_head(request: Request, fields: _Fields) -> UpgradeRefused | None:
     if request.method != b"GET":
         return _refuse("a WebSocket is opened with GET", status=405, headers=[(b"allow", b"GET")])
     if request.http_version != b"1.1":
         return _refuse("a WebSocket is opened over HTTP/1.1")
     if _TARGET.fullmatch(request.target) is None:
         return _refuse("the request target is not a path")
-    hosts = _values(headers, b"host")
+    hosts = _values(fields, b"host")
     if len(hosts) != 1 or not _is_host(hosts[0]):
         return _refuse("exactly one valid Host is needed")
-    if not wants_upgrade(request):
+    if not _has_token(fields, b"upgrade", b"websocket"):
         return _refuse("Upgrade does not list websocket", status=426, headers=_upgrade_headers())
-    if not _has_token(headers, b"connection", b"upgrade"):
+    if not _has_token(fields, b"connection", b"upgrade"):
         return _refuse("Connection does not list upgrade")
-    if _values(headers, b"transfer-encoding") or any(value != b"0" for value in _values(headers, b"content-length")):
+    if b"transfer-encoding" in fields or any(value != b"0" for value in _values(fields, b"content-length")):
         # The bytes behind this head would be a body to one reader and frames to another.
         return _refuse("a WebSocket is opened with a request without a body")
     return None
 
 
-def _check_version(headers: Headers) -> UpgradeRefused | None:
-    if _values(headers, b"sec-websocket-version") == [_VERSION]:
+def _check_version(fields: _Fields) -> UpgradeRefused | None:
+    if _values(fields, b"sec-websocket-version") == [_VERSION]:
         return None
     return _refuse(
         "exactly one Sec-WebSocket-Version is needed, and it has to be 13",
@@ -289,23 +302,23 @@ def check_response(
 
     After `UpgradeRefused` for a 101 the stream has to be dropped: nobody can tell what follows on it.
     """
-    headers = response.headers
+    fields = _by_name(response.headers)
 
     def refuse(reason: str) -> UpgradeRefused:
-        return UpgradeRefused(response.status, headers, reason)
+        return UpgradeRefused(response.status, response.headers, reason)
 
     if response.status != 101:
         return refuse(f"the server answered {response.status}")
-    if [item.lower() for item in _items(headers, b"upgrade")] != [b"websocket"]:
+    if [item.lower() for item in _items(fields, b"upgrade")] != [b"websocket"]:
         return refuse("the answer does not upgrade to websocket")
-    if not _has_token(headers, b"connection", b"upgrade"):
+    if not _has_token(fields, b"connection", b"upgrade"):
         return refuse("the answer's Connection does not list upgrade")
-    if _values(headers, b"sec-websocket-accept") != [generate_accept_token(key)]:
+    if _values(fields, b"sec-websocket-accept") != [generate_accept_token(key)]:
         return refuse("the answer's Sec-WebSocket-Accept does not match the key")
-    chosen = _values(headers, b"sec-websocket-protocol")
+    chosen = _values(fields, b"sec-websocket-protocol")
     if len(chosen) > 1 or any(value.decode("latin-1") not in subprotocols for value in chosen):
         return refuse("the answer chose a subprotocol that was not offered")
-    agreed = check_answer(split_extensions(_values(headers, b"sec-websocket-extensions")), deflate)
+    agreed = check_answer(split_extensions(_values(fields, b"sec-websocket-extensions")), deflate)
     if isinstance(agreed, str):
         return refuse(agreed)
-    return UpgradeAccepted(chosen[0].decode("ascii") if chosen else None, agreed, headers)
+    return UpgradeAccepted(chosen[0].decode("ascii") if chosen else None, agreed, response.headers)
