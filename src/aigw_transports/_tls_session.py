@@ -23,7 +23,7 @@ class TlsSession:
     All errors are `ssl.SSLError`.
     """
 
-    __slots__ = ("_decrypted_early", "_incoming", "_object", "_outgoing")
+    __slots__ = ("_decrypted_early", "_ended", "_incoming", "_object", "_outgoing")
 
     def __init__(self, context: ssl.SSLContext, server_hostname: str | None) -> None:
         """Be the client of the server with that name, or, without one, a server."""
@@ -32,6 +32,7 @@ class TlsSession:
             self._incoming, self._outgoing, server_side=server_hostname is None, server_hostname=server_hostname
         )
         self._decrypted_early = b""
+        self._ended = False  # in whatever way: reading says it again and again
 
     @property
     def alpn(self) -> str | None:
@@ -90,7 +91,8 @@ class TlsSession:
 
     def _decrypt(self, most: int) -> bytes | None:
         parts: list[bytes] = []
-        while most > 0:
+        # Asked before it is read: that nothing is there would else be an exception, which costs more than a message.
+        while most > 0 and (self._ended or self._incoming.pending or self._object.pending() or self._incoming.eof):
             try:
                 part = self._object.read(min(most, _RECORD_BYTES))
             except ssl.SSLWantReadError:
@@ -98,10 +100,12 @@ class TlsSession:
             except ssl.SSLZeroReturnError:  # the end, when ours was sent before
                 part = b""
             except ssl.SSLError:
+                self._ended = True
                 if not parts:
                     raise
                 break  # the next call meets it again
             if not part:
+                self._ended = True
                 return b"".join(parts)
             parts.append(part)
             most -= len(part)
