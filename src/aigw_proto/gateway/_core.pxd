@@ -1,5 +1,5 @@
 from .._entropy cimport Entropy
-from ._turn cimport Deadlines, Rota, Turn
+from ._turn cimport Actor, Deadlines, Rota, Turn
 
 
 cdef class Core:
@@ -17,4 +17,4 @@ cdef class Core:
     cdef readonly object websocket_limits
     cdef public bint draining
 
-    cpdef schedule(self, worker, bint again=*)
+    cpdef schedule(self, Actor worker, bint again=*)

@@ -4,56 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from .._effects import Journal, Log, LogLevel
 from .._entropy import Entropy, RandomBytes
 from .._kinds import LinkId
 from ._pool import Pool
-from ._turn import Deadlines, Rota, Timed, Turn, Worker
+from ._turn import Actor, Deadlines, Rota, Turn
 
 if TYPE_CHECKING:
     from ._config import GatewayConfig
     from ._realtime_record import SessionRecord, TurnRecord
     from ._record import RequestRecord
 
-__all__ = ["ClientSession", "Core", "LinkOwner", "Sending"]
-
-
-class LinkOwner(Timed, Protocol):
-    """Who acts on what happens on a link."""
-
-    def receive_data(self, data: bytes, now: float) -> None:
-        """Take bytes that arrived."""
-        ...
-
-    def receive_eof(self, *, clean: bool, now: float) -> None:
-        """Note that nothing more will arrive."""
-        ...
-
-    def sent(self, unsent: int, now: float) -> None:
-        """Take the driver's backlog of this link."""
-        ...
-
-
-class ClientSession(Timed, Protocol):
-    """What stands behind a client's link."""
-
-    def drain(self, now: float) -> None:
-        """Take nothing new, and end with what is under way."""
-        ...
-
-    def end_now(self, now: float) -> None:
-        """End, whatever is under way."""
-        ...
-
-
-class Sending(Protocol):
-    """Who has queued output in a turn."""
-
-    def hand_over(self) -> None:
-        """End the turn: the driver has the output now."""
-        ...
+__all__ = ["Core"]
 
 
 class Core:
@@ -80,10 +44,10 @@ class Core:
         self.config = config
         self.turn = Turn()
         self.deadlines = Deadlines()
-        self.links: dict[LinkId, LinkOwner] = {}
-        self.sessions: dict[LinkId, ClientSession] = {}
+        self.links: dict[LinkId, Actor] = {}
+        self.sessions: dict[LinkId, Actor] = {}
         self.runnable = Rota()
-        self.senders: list[Sending] = []  # who has queued output in this turn
+        self.senders: list[Actor] = []  # who has queued output in this turn
         self.entropy = Entropy(random_bytes)
         self.pool = Pool(self)
         self.websocket_limits = dataclasses.replace(
@@ -104,11 +68,11 @@ class Core:
         """Return a fresh UUIDv7."""
         return self.entropy.uuid7(int((self._epoch + now) * 1000))
 
-    def schedule(self, worker: Worker, again: bool = False) -> None:
+    def schedule(self, worker: Actor, again: bool = False) -> None:
         """Let a session work at the end of this turn, or of the next ones when this one is full; see `Rota.add`."""
         self.runnable.add(worker, again)
 
-    def crash(self, owner: Timed, error: Exception, now: float) -> None:
+    def crash(self, owner: Actor, error: Exception, now: float) -> None:
         """Log a bug and end its owner; if even that fails, what the owner holds is dropped without ceremony."""
         details = {"owner": type(owner).__name__}
         self.log(LogLevel.ERROR, "internal error", details, error)

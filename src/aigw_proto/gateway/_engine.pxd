@@ -2,6 +2,7 @@ cimport cython
 
 from .._transfer cimport BytesReceived, BytesSent
 from ._core cimport Core
+from ._turn cimport Actor
 
 
 cdef int _QUANTA_PER_TURN
@@ -17,7 +18,7 @@ cdef class GatewayEngine:
     cdef object _shutdown_at
     cdef Py_ssize_t _turn_bytes
 
-    @cython.locals(quanta=int)
+    @cython.locals(quanta=int, core=Core, owner=Actor)
     cpdef handle(self, event, now)
 
     cpdef handle_timeout(self, now)
@@ -28,7 +29,7 @@ cdef class GatewayEngine:
     cdef _accept(self, event, now)
     cdef _act(self, event, now)
 
-    @cython.locals(core=Core)
+    @cython.locals(core=Core, worker=Actor, sender=Actor)
     cdef _finish(self, now, int quanta)
 
     cdef _shut_down(self, grace_seconds, now)

@@ -22,7 +22,7 @@ from ._core import Core
 from ._leg import Leg
 from ._pool import UpstreamConnection
 from ._session import Session
-from ._turn import Timed
+from ._turn import Actor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,7 +182,7 @@ class GatewayEngine:
             self._guard(session, session.drain, now)
         core.pool.drain(now)
 
-    def _guard(self, owner: Timed, action: Callable[[float], None], now: float) -> None:
+    def _guard(self, owner: Actor, action: Callable[[float], None], now: float) -> None:
         try:
             action(now)
         except Exception as error:  # noqa: BLE001 - a bug must not take the neighbours down

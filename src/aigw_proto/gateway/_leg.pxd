@@ -3,9 +3,10 @@ cimport cython
 from ..ws._connection cimport WSConnection
 from ._core cimport Core
 from ._flow cimport Gauge
+from ._turn cimport Actor
 
 
-cdef class Leg:
+cdef class Leg(Actor):
     cdef readonly Core core
     cdef readonly object side
     cdef readonly object link
@@ -19,7 +20,6 @@ cdef class Leg:
     cdef public bint broken
     cdef public bint lingering
     cdef public bint is_closed
-    cdef public object scheduled
     cdef object _session
     cdef object _timers
     cdef bint _reading

@@ -18,10 +18,11 @@ from .._kinds import LinkId
 from .._timers import TimerTable
 from ..ws._connection import WSConnection
 from ._flow import Gauge
-from ._turn import Timed
+from ._turn import Actor
 
 if TYPE_CHECKING:
     from ._core import Core
+    from ._realtime import Realtime
 
 __all__ = ["Handshake", "Leg", "Side"]
 
@@ -57,38 +58,12 @@ class Handshake(Protocol):
         ...
 
 
-class Owner(Timed, Protocol):
-    """The session, as its legs see it."""
-
-    queued: bool
-
-    def work(self, now: float) -> None:
-        """Do one quantum of work."""
-        ...
-
-    def connected(self, now: float) -> None:
-        """Note that the provider's link is open."""
-        ...
-
-    def unreachable(self, event: ConnectFailed, now: float) -> None:
-        """Note that it will never be."""
-        ...
-
-    def stuck(self, leg: Leg, now: float) -> None:
-        """Note that a peer takes nothing."""
-        ...
-
-    def closed(self, now: float) -> None:
-        """Note that the link of a leg is closed."""
-        ...
-
-
 class _Timer(enum.Enum):
     LINGER = "linger"
     STUCK = "stuck"
 
 
-class Leg:
+class Leg(Actor):
     """A link of a realtime session; what the engine calls a link's owner.
 
     `unread` says that the machine may have something to pull. `message_bytes` counts what has come of the message under
@@ -113,13 +88,12 @@ class Leg:
         "link",
         "message_bytes",
         "peer_ended",
-        "scheduled",
         "side",
         "unread",
         "ws",
     )
 
-    def __init__(self, core: Core, session: Owner, side: Side, link: LinkId, handshake: Handshake | None) -> None:
+    def __init__(self, core: Core, session: Realtime, side: Side, link: LinkId, handshake: Handshake | None) -> None:
         """Own `link`; the provider's has no handshake before it is connected."""
         limits = core.config.limits
         self.core = core
@@ -135,7 +109,7 @@ class Leg:
         self.broken = False
         self.lingering = False
         self.is_closed = False
-        self.scheduled: float | None = None
+        self.scheduled = None
         self._session = session
         self._timers: TimerTable[_Timer] = TimerTable()
         self._reading = True

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from .._effects import CloseHow, Connect, LogLevel, TlsPolicy
 from .._inputs import ConnectFailed, LinkConnected
@@ -20,13 +20,13 @@ from .._kinds import LinkId, Role, record
 from .._timers import TimerTable
 from ..http._h1 import H1Connection
 from ._state import UPSTREAM_TRANSITIONS, UpstreamState, UpstreamTrigger
-from ._turn import Timed
+from ._turn import Actor
 
 if TYPE_CHECKING:
     from ..providers import Target
     from ._core import Core
 
-__all__ = ["Assignment", "Origin", "Pool", "UpstreamConnection", "Waiter", "assign"]
+__all__ = ["Assignment", "Lessee", "Origin", "Pool", "UpstreamConnection", "assign"]
 
 Origin: TypeAlias = tuple[str, int, bool, str | None]
 """Host, port, whether TLS, and its private roots: what must be equal for a connection to be shared."""
@@ -57,26 +57,24 @@ def assign(*, waiting: int, fresh: int, idle: int, connecting: int, total: int, 
 _NOTHING = Assignment(0, 0, 0)
 
 
-class Waiter(Timed, Protocol):
-    """Who waits for a connection."""
+class Lessee(Actor):
+    """Who waits for a connection, then holds it; a `fresh` one does not want one that was used before."""
+
+    __slots__ = ("fresh",)
 
     fresh: bool
 
     def assigned(self, connection: UpstreamConnection) -> None:
         """Take the lease; the connection is yours until `Pool.release()` or `Pool.discard()`."""
-        ...
+        raise NotImplementedError
 
     def connect_failed(self, reason: str, *, timed_out: bool, now: float) -> None:
         """No connection can be had."""
-        ...
-
-
-class Lessee(Timed, Protocol):
-    """Who holds a connection."""
+        raise NotImplementedError
 
     def upstream_readable(self) -> None:
         """Bytes arrived, or the stream ended, and `connection.http` has news."""
-        ...
+        raise NotImplementedError
 
 
 class _Timer(enum.Enum):
@@ -84,7 +82,7 @@ class _Timer(enum.Enum):
     IDLE = "idle"
 
 
-class UpstreamConnection:
+class UpstreamConnection(Actor):
     """One connection to a provider and its HTTP machine.
 
     `answered` says that bytes arrived since the last lease; `buffered_bytes` counts those not yet pulled;
@@ -101,7 +99,6 @@ class UpstreamConnection:
         "link",
         "origin",
         "pool",
-        "scheduled",
         "state",
         "timers",
         "unsent_bytes",
@@ -122,7 +119,7 @@ class UpstreamConnection:
         self.buffered_bytes = 0
         self.unsent_bytes = 0
         self.timers: TimerTable[_Timer] = TimerTable()
-        self.scheduled: float | None = None
+        self.scheduled = None
 
     def move(self, trigger: UpstreamTrigger) -> None:
         """Take a transition of the table; KeyError is a bug."""
@@ -206,7 +203,7 @@ class _Site:
         self.target = target
         self.idle: list[UpstreamConnection] = []  # the last used is leased first: the others may age out
         self.connecting: dict[UpstreamConnection, None] = {}  # no set: a set of objects has another order in every run
-        self.waiting: deque[Waiter] = deque()
+        self.waiting: deque[Lessee] = deque()
         self.total = 0
 
 
@@ -221,7 +218,7 @@ class Pool:
         self.draining = False
         self._sites: dict[Origin, _Site] = {}
 
-    def acquire(self, target: Target, waiter: Waiter, now: float) -> Origin:
+    def acquire(self, target: Target, waiter: Lessee, now: float) -> Origin:
         """Queue for a connection to `target`; the waiter is called back, perhaps before this returns."""
         origin = (
             target.host,
@@ -236,7 +233,7 @@ class Pool:
         self._settle(origin, site, now)
         return origin
 
-    def withdraw(self, origin: Origin, waiter: Waiter, now: float) -> None:
+    def withdraw(self, origin: Origin, waiter: Lessee, now: float) -> None:
         """Stop waiting. A connection being opened for nobody is kept: opening it has been paid for."""
         site = self._sites.get(origin)
         if site is not None and waiter in site.waiting:
@@ -377,7 +374,7 @@ class Pool:
         connection.timers.clear()
         self._assign(waiter, connection, now)
 
-    def _assign(self, waiter: Waiter, connection: UpstreamConnection, now: float) -> None:
+    def _assign(self, waiter: Lessee, connection: UpstreamConnection, now: float) -> None:
         connection.move(UpstreamTrigger.LEASED)
         try:
             waiter.assigned(connection)

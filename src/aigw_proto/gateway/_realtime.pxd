@@ -5,6 +5,7 @@ from ..ws._events cimport MessagePiece
 from ._core cimport Core
 from ._ledger cimport Ledger
 from ._leg cimport Leg
+from ._turn cimport Actor
 
 
 cdef int _QUANTUM
@@ -17,7 +18,7 @@ cdef object _OPEN
 cdef object _NEED_DATA
 
 
-cdef class Realtime:
+cdef class Realtime(Actor):
     cdef Leg _client
     cdef Leg _provider
     cdef object _idle_seconds
@@ -29,8 +30,6 @@ cdef class Realtime:
     cdef readonly Core core
     cdef readonly Ledger ledger
     cdef readonly object peer
-    cdef public bint queued
-    cdef public object scheduled
     cdef readonly object upgrade
 
     cdef _open(self, now)

@@ -36,6 +36,7 @@ from ._leg import Leg, Side
 from ._realtime_opening import RealtimeOpening, Refusal
 from ._realtime_record import ClosedBy
 from ._state import REALTIME_TRANSITIONS, RealtimeState, RealtimeTrigger
+from ._turn import Actor
 
 if TYPE_CHECKING:
     from ._core import Core
@@ -62,7 +63,7 @@ class _Timer(enum.Enum):
     ANSWER = "whoever closed has waited long enough for the other side's answer"
 
 
-class Realtime:
+class Realtime(Actor):
     """One realtime session; stands in the engine's table of sessions under the client's link."""
 
     __slots__ = (
@@ -77,8 +78,6 @@ class Realtime:
         "core",
         "ledger",
         "peer",
-        "queued",
-        "scheduled",
         "upgrade",
     )
 
@@ -90,7 +89,7 @@ class Realtime:
         self.peer = peer
         self.upgrade = upgrade
         self.queued = False
-        self.scheduled: float | None = None
+        self.scheduled = None
         self._state = RealtimeState.OPENING
         self._timers: TimerTable[_Timer] = TimerTable()
         self._client = Leg(core, self, Side.CLIENT, link, http)

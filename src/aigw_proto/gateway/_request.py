@@ -25,6 +25,7 @@ from ._answer import StreamItem
 from ._attempts import Next, attempt_timeout, decide
 from ._exchange import Begun, Broken, Exchange, Finished, Headed, Pull
 from ._frames import SHUTTING_DOWN, RequestFrames
+from ._pool import Lessee
 from ._record import Outcome
 from ._state import REQUEST_TRANSITIONS, RequestState, RequestTrigger
 
@@ -54,8 +55,8 @@ class _ErrorAnswer:
     body: bytes
 
 
-class UniversalRequest:
-    """The life of one request; also what the pool calls a waiter and a lessee."""
+class UniversalRequest(Lessee):
+    """The life of one request."""
 
     __slots__ = (
         "_attempt",
@@ -72,11 +73,8 @@ class UniversalRequest:
         "_timers",
         "_universal",
         "event_id",
-        "fresh",
         "held_bytes",
         "log_id",
-        "queued",
-        "scheduled",
         "state",
         "steps",
     )
@@ -92,7 +90,7 @@ class UniversalRequest:
         self.held_bytes = sum(len(step.body) for step in steps)
         self.fresh = False
         self.queued = False
-        self.scheduled: float | None = None
+        self.scheduled = None
         self._timers: TimerTable[_Timer] = TimerTable()
         self._step = 0
         self._attempt = 1

@@ -33,6 +33,7 @@ from ..ws import Failed as WebSocketFailed
 from ._flow import Gauge, Portions
 from ._realtime import Realtime
 from ._state import SESSION_TRANSITIONS, SessionState, SessionTrigger
+from ._turn import Actor
 from ._universal import Universal
 from ._upgrade import RealtimeUpgrade, Upgrade, answer_http
 
@@ -56,7 +57,7 @@ class _Timer(enum.Enum):
     STUCK = "stuck"
 
 
-class Session:
+class Session(Actor):
     """One client link, from accept to close."""
 
     __slots__ = (
@@ -75,8 +76,6 @@ class Session:
         "_ws",
         "core",
         "peer",
-        "queued",
-        "scheduled",
     )
 
     def __init__(self, core: Core, link: LinkId, peer: str, now: float) -> None:
@@ -85,7 +84,7 @@ class Session:
         self.core = core
         self.peer = peer
         self.queued = False
-        self.scheduled: float | None = None
+        self.scheduled = None
         self._link = link
         self._state = SessionState.HTTP
         self._http = H1Connection(Role.SERVER, now=now, limits=core.config.http)

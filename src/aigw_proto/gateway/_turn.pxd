@@ -30,25 +30,41 @@ cdef class Turn:
     cpdef poll(self)
 
 
+cdef class Actor:
+    cdef public bint queued
+    cdef public object scheduled
+
+    cpdef next_timeout(self)
+    cpdef receive_data(self, bytes data, now)
+    cpdef hand_over(self)
+    cpdef work(self, now)
+
+
 cdef class Deadlines:
     cdef readonly list _heap
     cdef Py_ssize_t _count
     cdef Py_ssize_t _stale
 
-    cpdef touch(self, owner)
-    cpdef forget(self, owner)
+    cpdef touch(self, Actor owner)
+    cpdef forget(self, Actor owner)
     cpdef earliest(self)
+
+    @cython.locals(owner=Actor)
     cpdef pop_due(self, now)
-    cdef _supersede(self, owner)
+
+    cdef _supersede(self, Actor owner)
 
 
 cdef class Rota:
     cdef object _fresh
     cdef object _worn
     cdef int _quanta
-    cdef object _at_work
+    cdef Actor _at_work
     cdef readonly Py_ssize_t waiting
 
-    cpdef add(self, worker, bint again=*)
-    cpdef take(self)
+    cpdef add(self, Actor worker, bint again=*)
+
+    @cython.locals(worker=Actor)
+    cpdef Actor take(self)
+
     cpdef rest(self)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from .._effects import CloseHow, CloseLink, Effect, EndSending, SetReading
 from .._kinds import LinkId
@@ -22,7 +22,7 @@ from .._transfer import SendBytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Deadlines", "Rota", "Timed", "Turn", "Worker"]
+__all__ = ["Actor", "Deadlines", "Rota", "Turn"]
 
 _STALE_KEPT = 64  # below this a rebuild costs more than the entries
 _QUANTA_OF_NEWCOMERS = 3  # before one of the others has its turn
@@ -109,36 +109,62 @@ class Turn:
         return effects[self._polled - 1]
 
 
-class Timed(Protocol):
-    """Something with deadlines. `scheduled` belongs to `Deadlines`; it starts as None."""
+class Actor:
+    """What the engine calls: who owns a link, has deadlines, works in quanta, has sent something.
 
+    A class and not an interface, so that compiled callers find the methods without looking for them. Every actor has
+    the first four methods, and of the others those that its part asks for. `scheduled` belongs to `Deadlines` and
+    starts as None; `queued` belongs to `Rota`, or to whoever else lets it work, and starts as False.
+    """
+
+    __slots__ = ("queued", "scheduled")
+
+    queued: bool
     scheduled: float | None
 
     def next_timeout(self) -> float | None:
         """Return the earliest deadline, or None."""
-        ...
+        raise NotImplementedError
 
     def handle_timeout(self, now: float) -> None:
         """Let time pass."""
-        ...
+        raise NotImplementedError
 
     def crash(self, now: float) -> None:
         """End after a bug, with everything that hangs on it."""
-        ...
+        raise NotImplementedError
 
     def drop(self, now: float) -> None:
         """Let go of every link after a second bug, while ending; nothing is said to anybody."""
-        ...
+        raise NotImplementedError
 
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Take bytes that arrived on the link."""
+        raise NotImplementedError
 
-class Worker(Timed, Protocol):
-    """Who works in quanta, when its turn comes. `queued` belongs to `Rota`; it starts as False."""
+    def receive_eof(self, *, clean: bool, now: float) -> None:
+        """Note that nothing more will arrive on the link."""
+        raise NotImplementedError
 
-    queued: bool
+    def sent(self, unsent: int, now: float) -> None:
+        """Take the driver's backlog of the link."""
+        raise NotImplementedError
+
+    def hand_over(self) -> None:
+        """End the turn: the driver has the output now."""
+        raise NotImplementedError
 
     def work(self, now: float) -> None:
         """Do one quantum of work."""
-        ...
+        raise NotImplementedError
+
+    def drain(self, now: float) -> None:
+        """Take nothing new from the client, and end with what is under way."""
+        raise NotImplementedError
+
+    def end_now(self, now: float) -> None:
+        """End, whatever is under way."""
+        raise NotImplementedError
 
 
 class Deadlines:
@@ -148,11 +174,11 @@ class Deadlines:
 
     def __init__(self) -> None:
         """Start with no owners."""
-        self._heap: list[tuple[float, int, Timed]] = []
+        self._heap: list[tuple[float, int, Actor]] = []
         self._count = 0  # breaks ties, so that owners are never compared
         self._stale = 0  # entries that no longer count, kept until they come up or outnumber the others
 
-    def touch(self, owner: Timed) -> None:
+    def touch(self, owner: Actor) -> None:
         """Look at an owner's deadline again after anything was done with it."""
         deadline = owner.next_timeout()
         if deadline is not None and (owner.scheduled is None or deadline < owner.scheduled):
@@ -161,7 +187,7 @@ class Deadlines:
             self._count += 1
             heapq.heappush(self._heap, (deadline, self._count, owner))
 
-    def forget(self, owner: Timed) -> None:
+    def forget(self, owner: Actor) -> None:
         """Drop an owner that has ended: nothing may keep it in memory until a deadline that no longer matters."""
         self._supersede(owner)
         owner.scheduled = None
@@ -174,7 +200,7 @@ class Deadlines:
             self._stale -= 1
         return heap[0][0] if heap else None
 
-    def pop_due(self, now: float) -> Timed | None:
+    def pop_due(self, now: float) -> Actor | None:
         """Take out the next owner that has to be looked at by `now`; the caller lets it time out, then touches it."""
         heap = self._heap
         while heap and heap[0][0] <= now:
@@ -189,7 +215,7 @@ class Deadlines:
             self.touch(owner)
         return None
 
-    def _supersede(self, owner: Timed) -> None:
+    def _supersede(self, owner: Actor) -> None:
         if owner.scheduled is None:
             return
         self._stale += 1
@@ -207,13 +233,13 @@ class Rota:
 
     def __init__(self) -> None:
         """Start with nobody."""
-        self._fresh: deque[Worker] = deque()
-        self._worn: deque[Worker] = deque()
+        self._fresh: deque[Actor] = deque()
+        self._worn: deque[Actor] = deque()
         self._quanta = 0  # that newcomers had one after the other while others waited
-        self._at_work: Worker | None = None
+        self._at_work: Actor | None = None
         self.waiting = 0
 
-    def add(self, worker: Worker, again: bool = False) -> None:
+    def add(self, worker: Actor, again: bool = False) -> None:
         """Let `worker` have a quantum, unless it waits for one already.
 
         It goes behind the newcomers when it is at work, or goes on, `again`, with what had to stop.
@@ -226,7 +252,7 @@ class Rota:
             else:
                 self._fresh.append(worker)
 
-    def take(self) -> Worker:
+    def take(self) -> Actor:
         """Take out who is next, and is at work until `rest()`. Raises IndexError when there is nobody."""
         if self._fresh and (self._quanta < _QUANTA_OF_NEWCOMERS or not self._worn):
             self._quanta = self._quanta + 1 if self._worn else 0

@@ -10,6 +10,7 @@ from aigw_proto._limits import GatewayLimits, WebSocketLimits
 from aigw_proto.gateway._core import Core
 from aigw_proto.gateway._record import Outcome, Tally
 from aigw_proto.gateway._session import Session
+from aigw_proto.gateway._turn import Actor
 from support.rig import gateway_config
 
 
@@ -18,12 +19,12 @@ def core() -> Core:
     return Core(gateway_config(), bytes, 1_800_000_000.0)
 
 
-class Owner:
+class Owner(Actor):
     """Ends badly as often as it is told to."""
 
     def __init__(self, bugs: int) -> None:
         self.bugs = bugs
-        self.scheduled: float | None = None
+        self.scheduled = None
         self.ends: list[str] = []
 
     def next_timeout(self) -> float | None:

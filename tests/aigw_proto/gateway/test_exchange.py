@@ -14,7 +14,7 @@ from aigw_proto.gateway._admission import PreparedStep
 from aigw_proto.gateway._answer import StreamItem
 from aigw_proto.gateway._core import Core
 from aigw_proto.gateway._exchange import Begun, Broken, Exchange, Finished, Headed, Pull, Pulled
-from aigw_proto.gateway._pool import UpstreamConnection
+from aigw_proto.gateway._pool import Lessee, UpstreamConnection
 from aigw_proto.gateway._state import UpstreamState
 from aigw_proto.http import Request
 from aigw_proto.providers import Target
@@ -32,14 +32,14 @@ STEP = PreparedStep(
 GATHER_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 
 
-class Bench:
-    """An exchange on a pool's connection; also the waiter and the lessee."""
+class Bench(Lessee):
+    """An exchange on the connection of a pool, and its lessee."""
 
     def __init__(self, *, used: bool = False, sse: SseLimits | None = None, **limits: Any) -> None:
         fields: dict[str, Any] = {} if sse is None else {"sse": sse}
         self.core = Core(gateway_config(limits=limits, **fields), bytes, 0.0)
         self.fresh = False
-        self.scheduled: float | None = None
+        self.scheduled = None
         self.readable = 0
         self.gathered = 0
         self.ended = False

@@ -13,7 +13,7 @@ from aigw_proto._inputs import ConnectFailed, ConnectFailure, LinkConnected, Pee
 from aigw_proto._kinds import LinkId
 from aigw_proto.gateway import Outcome
 from aigw_proto.gateway._core import Core
-from aigw_proto.gateway._pool import Assignment, Pool, UpstreamConnection, assign
+from aigw_proto.gateway._pool import Assignment, Lessee, Pool, UpstreamConnection, assign
 from aigw_proto.gateway._request import UniversalRequest
 from aigw_proto.gateway._state import UpstreamState
 from aigw_proto.providers import Target
@@ -62,12 +62,12 @@ class TestAssign:
         assert second == Assignment(0, 0, 0)
 
 
-class FakeWaiter:
+class FakeWaiter(Lessee):
     """Takes what the pool gives it."""
 
     def __init__(self, *, fresh: bool = False) -> None:
         self.fresh = fresh
-        self.scheduled: float | None = None
+        self.scheduled = None
         self.connection: UpstreamConnection | None = None
         self.failures: list[str] = []
         self.readable = 0

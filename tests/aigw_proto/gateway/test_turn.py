@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from aigw_proto._effects import CloseHow, CloseLink, Effect, EndSending, SendBytes, SetReading
 from aigw_proto._kinds import LinkId
-from aigw_proto.gateway._turn import Deadlines, Rota, Turn
+from aigw_proto.gateway._turn import Actor, Deadlines, Rota, Turn
 
 A, B = LinkId(2), LinkId(4)
 
@@ -61,10 +61,10 @@ def test_a_closed_link_is_not_switched() -> None:
     assert drain(turn) == [CloseLink(A, CloseHow.ABORT)]
 
 
-class Owner:
+class Owner(Actor):
     def __init__(self, deadline: float | None) -> None:
         self.deadline = deadline
-        self.scheduled: float | None = None
+        self.scheduled = None
 
     def next_timeout(self) -> float | None:
         return self.deadline
@@ -160,14 +160,14 @@ def test_every_due_owner_comes_up_and_no_other(steps: list[tuple[int, int | None
             assert now < earliest <= min(alive)
 
 
-class Hand:
+class Hand(Actor):
     """A worker that wants as many quanta as it is told."""
 
     def __init__(self, name: str, quanta: int = 1) -> None:
         self.name = name
         self.quanta = quanta
         self.queued = False
-        self.scheduled: float | None = None
+        self.scheduled = None
 
     def next_timeout(self) -> float | None:
         return None
