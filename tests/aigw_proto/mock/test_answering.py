@@ -4,9 +4,9 @@ import pytest
 
 from aigw_proto._effects import CloseHow
 from aigw_proto._inputs import BytesReceived, PeerClosed, ShutdownRequested
-from aigw_proto.http import H1Connection
 from aigw_proto.mock import MockLimits
 from aigw_proto.mock import _openai as openai
+from aigw_proto.mock._answering import Answering
 from support.frames import frame
 from support.mock_bench import CHAT, STREAM, TEXT, Bench, Client, request_bytes
 
@@ -322,7 +322,7 @@ def test_a_bug_is_a_500_while_nothing_was_sent_and_an_abort_later(monkeypatch: p
     monkeypatch.setattr(openai, "reply_words", explode)
     link = bench.ask()
     assert bench.answer(link).status == 500
-    monkeypatch.setattr(H1Connection, "send_data", explode)
+    monkeypatch.setattr(Answering, "_step", explode)
     bench.run(5)
     assert bench.closed == {link: CloseHow.FLUSH, begun: CloseHow.ABORT}
     assert bench.outcomes() == ["failed", "failed"]

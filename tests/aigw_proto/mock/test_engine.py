@@ -8,9 +8,9 @@ import pytest
 from aigw_proto._effects import CloseHow
 from aigw_proto._inputs import BytesReceived, ConnectFailed, ConnectFailure, LinkAccepted, PeerClosed, ShutdownRequested
 from aigw_proto._kinds import LinkId
-from aigw_proto.http import H1Connection
 from aigw_proto.mock import MockEngine, MockFault, MockLimits
 from aigw_proto.mock import _openai as openai
+from aigw_proto.mock._answering import Answering
 from support.mock_bench import PROMPT, STREAM, TEXT, Bench, request_bytes
 
 
@@ -361,7 +361,7 @@ def test_a_bug_within_an_answer_ends_its_link(monkeypatch: pytest.MonkeyPatch) -
     def explode(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(H1Connection, "send_data", explode)
+    monkeypatch.setattr(Answering, "_step", explode)
     bench.run(5)
     assert bench.closed == {link: CloseHow.ABORT}
     assert bench.outcomes() == ["failed"]
