@@ -36,6 +36,9 @@ DIRECTIVES = {
 
 # Without notes for debuggers of C, and optimised as far as pays here: both halve the time that an installation takes.
 FLAGS = [] if sys.platform == "win32" else ["-g0", "-O2"]
+# The loop over the octets of a payload is worth more: below -O3 gcc does not keep all of it in wide registers, and it
+# takes twice as long.
+LOOPS = {"aigw_proto.ws._mask": [] if sys.platform == "win32" else ["-O3"]}
 
 
 def variable(name: str) -> bool:
@@ -49,7 +52,8 @@ def extensions() -> list[Extension]:
         name = ".".join(path.with_suffix("").parts[1:])
         pyx = path.with_suffix(".pyx")
         source = pyx if pyx.exists() else path.with_suffix(".py")
-        found.append(Extension(name, [source.as_posix()], depends=types, extra_compile_args=FLAGS))
+        flags = FLAGS + LOOPS.get(name, [])
+        found.append(Extension(name, [source.as_posix()], depends=types, extra_compile_args=flags))
     return found
 
 
