@@ -31,6 +31,7 @@ cdef class LinkState:
     @cython.locals(size=Py_ssize_t, chunk=bytes)
     cpdef send(self, list chunks)
     cpdef buffer_updated(self, Py_ssize_t nbytes)
+    cpdef data_received(self, bytes data)
     cdef _receive(self, bytes data)
     cdef _rest(self)
     cdef _pump(self)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from aigw_proto._kinds import LinkId
 
-    from ._asyncio_tls import SecureTransport
+    from ._asyncio_tls import SecureState
 
 __all__ = ["READ_BYTES", "Home", "Link", "Owner", "reset"]
 
@@ -97,7 +97,7 @@ class LinkState:
         self._feed = home.feed_link
         self._buffer = home.read_buffer
         self._full_bytes = len(home.read_buffer)
-        self._transport: asyncio.Transport | SecureTransport | None = None
+        self._transport: asyncio.Transport | SecureState | None = None
         self._backlog = Backlog()  # empty while the transport takes everything
         self._blocked = False
         self._handed_bytes = 0  # of the last block; the transport's own count is of encrypted bytes under TLS
@@ -179,7 +179,7 @@ class LinkState:
         self._home.opened(self)
         self.begin(cast("asyncio.Transport", transport))
 
-    def begin(self, transport: asyncio.Transport | SecureTransport) -> None:
+    def begin(self, transport: asyncio.Transport | SecureState) -> None:
         """Begin on any transport."""
         self._transport = transport
         transport.set_write_buffer_limits(high=0)
@@ -303,7 +303,7 @@ class Link(LinkState, asyncio.BufferedProtocol):
     __slots__ = ()
 
 
-def reset(transport: asyncio.Transport | SecureTransport) -> None:
+def reset(transport: asyncio.Transport | SecureState) -> None:
     """Close at once, with a reset instead of an end."""
     raw: socket.socket | None = transport.get_extra_info("socket")
     if raw is not None:

@@ -22,11 +22,8 @@ CLOSE_NOTIFY_SECONDS = 1.0
 """How long a closed TLS link waits for the peer's close_notify; ours is sent at once."""
 
 
-class SecureTransport(asyncio.BufferedProtocol):
-    """Give it to a socket's transport as protocol. A link begins on it when the handshake is done.
-
-    Either `make_link`, which returns that link, or `failed` is called once; neither after `abort()`.
-    """
+class SecureState:
+    """All that it is, in the form that can be compiled. See `SecureTransport`."""
 
     __slots__ = (
         "_blocked", "_closing", "_failed", "_held", "_home", "_link", "_make_link", "_over", "_paused", "_peer_ended",
@@ -246,3 +243,13 @@ class SecureTransport(asyncio.BufferedProtocol):
             transport.pause_reading()
         else:
             transport.resume_reading()
+
+
+class SecureTransport(SecureState, asyncio.BufferedProtocol):
+    """Give it to a socket's transport as protocol. A link begins on it when the handshake is done.
+
+    Either `make_link`, which returns that link, or `failed` is called once; neither after `abort()`. Only the second
+    base is not compiled; see `Link`.
+    """
+
+    __slots__ = ()

@@ -71,9 +71,9 @@ class TlsSession:
 
     def encrypt(self, data: bytes) -> None:
         """Encrypt bytes for the peer."""
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._object.write(rest) :]
+        taken = 0
+        while taken < len(data):
+            taken += self._object.write(memoryview(data)[taken:] if taken else data)
 
     def decrypt(self, most: int = _EVERYTHING) -> bytes | None:
         """Return what has arrived, of several records together; b"" at the peer's end, None when more must come."""

@@ -13,6 +13,7 @@ import pytest
 from aigw_proto._effects import CloseHow
 from aigw_proto._inputs import BytesReceived, Input, LinkAccepted, PeerClosed
 from aigw_proto._kinds import LinkId
+from aigw_transports import _asyncio_tls
 from aigw_transports._asyncio_link import READ_BYTES, Link, Owner
 from aigw_transports._asyncio_tls import SecureTransport
 from aigw_transports._tls_session import TlsSession
@@ -137,22 +138,51 @@ async def test_what_comes_with_the_end_of_the_handshake_is_not_lost(tmp_path: Pa
     assert house.events == [BIRTH, BytesReceived(LINK, b"early")]
 
 
-def answer_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a session want to say something, as after a key update."""
-    answers = [b"new keys"]
+class Peculiar(TlsSession):
+    """A session that can be made to have something to say, as after a key update, or to fail."""
 
-    def has_outgoing(session: TlsSession) -> bool:
-        return bool(answers)
+    def __init__(self, context: ssl.SSLContext, server_hostname: str | None) -> None:
+        super().__init__(context, server_hostname)
+        self.answers: list[bytes] = []
+        self.failing = ""
 
-    def outgoing(session: TlsSession) -> bytes:
-        return answers.pop()
+    @property
+    def has_outgoing(self) -> bool:
+        return bool(self.answers) or super().has_outgoing
 
-    monkeypatch.setattr(TlsSession, "has_outgoing", property(has_outgoing))
-    monkeypatch.setattr(TlsSession, "outgoing", outgoing)
+    def outgoing(self) -> bytes:
+        return self.answers.pop() if self.answers else super().outgoing()
+
+    def encrypt(self, data: bytes) -> None:
+        self._fail("encrypt")
+        super().encrypt(data)
+
+    def close_notify(self) -> None:
+        self._fail("close_notify")
+        super().close_notify()
+
+    def _fail(self, method: str) -> None:
+        if method == self.failing:
+            raise ssl.SSLError(1, "failed")
 
 
-async def test_a_peer_that_makes_us_write_has_to_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer_once(monkeypatch)
+@pytest.fixture
+async def peculiar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[House, Peculiar]:
+    sessions: list[Peculiar] = []
+
+    def make(context: ssl.SSLContext, server_hostname: str | None) -> Peculiar:
+        sessions.append(Peculiar(context, server_hostname))
+        return sessions[-1]
+
+    monkeypatch.setattr(_asyncio_tls, "TlsSession", make)
+    house = House(tmp_path)
+    house.shake_hands()
+    return house, sessions[0]
+
+
+async def test_a_peer_that_makes_us_write_has_to_read(peculiar: tuple[House, Peculiar]) -> None:
+    house, session = peculiar
+    session.answers.append(b"new keys")
     house.secure.pause_writing()
     house.read(b"")
     assert house.wire.take() == b"new keys"
@@ -184,20 +214,17 @@ async def test_a_connection_that_has_much_to_read_rests(house: House) -> None:
     assert house.wire.is_reading()
 
 
-async def test_answers_to_a_peer_that_reads_hold_nothing_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer_once(monkeypatch)
+async def test_answers_to_a_peer_that_reads_hold_nothing_up(peculiar: tuple[House, Peculiar]) -> None:
+    house, session = peculiar
+    session.answers.append(b"new keys")
     house.read(b"")
     assert house.wire.is_reading()
 
 
 @pytest.mark.parametrize("method", ["encrypt", "close_notify"])
-async def test_a_session_that_fails_ends_the_connection(
-    house: House, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    def fail(session: TlsSession, *data: bytes) -> None:
-        raise ssl.SSLError(1, "failed")
-
-    monkeypatch.setattr(TlsSession, method, fail)
+async def test_a_session_that_fails_ends_the_connection(peculiar: tuple[House, Peculiar], method: str) -> None:
+    house, session = peculiar
+    session.failing = method
     if method == "encrypt":
         assert house.link.send([b"x"]) == 0
     else:
