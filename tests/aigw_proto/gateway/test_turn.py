@@ -167,19 +167,6 @@ class Hand(Actor):
         self.name = name
         self.quanta = quanta
         self.queued = False
-        self.scheduled = None
-
-    def next_timeout(self) -> float | None:
-        return None
-
-    def handle_timeout(self, now: float) -> None:
-        raise AssertionError
-
-    def crash(self, now: float) -> None:
-        raise AssertionError
-
-    def drop(self, now: float) -> None:
-        raise AssertionError
 
     def work(self, now: float) -> None:
         self.quanta -= 1
