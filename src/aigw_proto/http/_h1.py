@@ -36,7 +36,7 @@ from ._events import Failed, Headers, Request, Response, StreamEnded
 from ._h1_receiving import Phase, ReceivingHalf
 from ._heads import UNKNOWN, declared_length, fields, to_h11_end, to_h11_request, to_h11_response, tokens
 from ._patience import Wait
-from ._upgrade_head import write_switch
+from ._upgrade_head import write_switch, write_upgrade_request
 
 __all__ = ["H1Connection"]
 
@@ -110,10 +110,15 @@ class H1Connection(ReceivingHalf):
         """
         if self._is_server or not self.reusable:
             raise LocalProtocolError("a request cannot be sent now")
-        event = to_h11_request(request)
-        self._output.append(self._machine().send(event))
-        headers = fields(event)
-        self._method = event.method
+        if self._h11 is None and (head := write_upgrade_request(request)) is not None:
+            self._untold, self._untold_end = request, False
+            headers = [(name.lower(), value) for name, value in request.headers]
+        else:
+            event = to_h11_request(request)
+            head = self._machine().send(event)
+            headers = fields(event)
+        self._output.append(head)
+        self._method = request.method
         self._send_left = declared_length(headers) or 0
         self._close_after = b"close" in tokens(headers, b"connection")
         self._interim_count = 0
@@ -192,8 +197,9 @@ class H1Connection(ReceivingHalf):
             raise LocalProtocolError("less data than the length that was declared")
         if trailers and self._send_left != UNKNOWN:
             raise LocalProtocolError("trailers need a body without a declared length")
-        event = to_h11_end(None if self._peer_is_old or self._failed else trailers)
-        if tail := self._machine().send(event):
+        if self._untold is not None:
+            self._untold_end = True
+        elif tail := self._machine().send(to_h11_end(None if self._peer_is_old or self._failed else trailers)):
             self._output.append(tail)
         if now is None:
             self._now_is_old = True

@@ -19,6 +19,8 @@ cdef class ReceivingHalf:
     cdef bint _failed
     cdef object _h11
     cdef bytes _unseen
+    cdef object _untold
+    cdef bint _untold_end
     cdef Inbox _inbox
     cdef int _interim_count
     cdef bint _is_server

@@ -12,14 +12,14 @@ from .._errors import LocalProtocolError
 from .._kinds import Role, Signal
 from ._chunked import ChunkedBody, ChunkingFault
 from ._events import BodyPiece, EndOfMessage, Failed, InformationalResponse, Request, Response, StreamEnded
-from ._heads import UNKNOWN, declared_length, fields, tokens
+from ._heads import UNKNOWN, declared_length, fields, to_h11_request, tokens
 from ._inbox import BLANK_LINE, BlockTooLong, Inbox
 from ._patience import Patience, Wait
-from ._upgrade_head import read_upgrade_request
+from ._upgrade_head import read_switch, read_upgrade_request
 
 if TYPE_CHECKING:
     from .._limits import HttpLimits
-    from ._events import HttpEvent
+    from ._events import Headers, HttpEvent
 
 __all__ = ["Phase", "ReceivingHalf"]
 
@@ -73,6 +73,8 @@ class ReceivingHalf:
         "_received_any",
         "_received_body_bytes",
         "_unseen",
+        "_untold",
+        "_untold_end",
         "_upgrade_asked",
     )
 
@@ -80,7 +82,10 @@ class ReceivingHalf:
         """Start on a fresh stream; a server waits for a head from `now` on."""
         self._is_server = role is Role.SERVER
         self._h11: h11.Connection | None = None
-        self._unseen = b""  # the head that was read without h11, for when h11 is needed after all
+        # What was read (server) or sent (client) without h11, for when h11 is needed after all:
+        self._unseen = b""
+        self._untold: Request | None = None
+        self._untold_end = False
         self._limits = limits
         self._inbox = Inbox()
         self._phase = Phase.HEAD if self._is_server else Phase.IDLE
@@ -149,12 +154,21 @@ class ReceivingHalf:
                 machine.receive_data(self._unseen)
                 machine.next_event()
                 self._unseen = b""
+                if self._phase is Phase.DONE:
+                    machine.next_event()
+            elif self._untold is not None:
+                machine.send(to_h11_request(self._untold))
+                if self._untold_end:
+                    machine.send(h11.EndOfMessage())
+                self._untold = None
         return machine
 
     def _our_state(self) -> object:
         """Return where the sending half stands, in h11's words."""
         if self._h11 is not None:
             return self._h11.our_state
+        if self._untold is not None:
+            return h11.DONE if self._untold_end else h11.SEND_BODY
         return h11.SEND_RESPONSE if self._unseen else h11.IDLE
 
     def unconsumed(self) -> bytes:
@@ -201,6 +215,9 @@ class ReceivingHalf:
             if self._is_server and self._h11 is None and (request := read_upgrade_request(head)) is not None:
                 self._unseen = head
                 return self._begin_request(request)
+            if self._untold_end and self._h11 is None and (switch := read_switch(head)) is not None:
+                self._phase = Phase.SWITCHED
+                return switch
             self._machine().receive_data(head)
             return self._take_request() if self._is_server else self._take_response()
         if self._is_not_http():
@@ -321,13 +338,16 @@ class ReceivingHalf:
         return self._fail(400, "the stream ended within a body") if self._eof else Signal.NEED_DATA
 
     def _finish_received(self) -> EndOfMessage:
-        event = self._machine().next_event()
-        assert isinstance(event, h11.EndOfMessage)  # noqa: S101 - the body is complete
+        trailers: Headers = []
+        if not self._unseen:
+            event = self._machine().next_event()
+            assert isinstance(event, h11.EndOfMessage)  # noqa: S101 - the body is complete
+            trailers = fields(event)
         self._chunked = None
         self._phase = Phase.DONE
         self._patience.stop()
         self._restart()
-        return EndOfMessage(fields(event))
+        return EndOfMessage(trailers)
 
     def _read_done(self) -> HttpEvent | Signal:
         if self._is_server:

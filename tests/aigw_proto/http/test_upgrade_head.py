@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aigw_proto import Role, Signal
-from aigw_proto.http import EndOfMessage, H1Connection, Request, Response
+from aigw_proto import LocalProtocolError, Role, Signal
+from aigw_proto.http import BodyPiece, EndOfMessage, H1Connection, Request, Response
 from aigw_proto.http._heads import fields
-from aigw_proto.http._upgrade_head import read_upgrade_request, write_switch
+from aigw_proto.http._upgrade_head import read_switch, read_upgrade_request, write_switch, write_upgrade_request
 
 HEAD = b"GET /v1/a/b?c=%20 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection:\tUpgrade \r\nX-Empty:\r\n\r\n"
 FIELDS = [
@@ -110,7 +110,117 @@ def test_a_switch() -> None:
     assert write_switch(Response(101, [], b"\r\n")) is None
 
 
-class TestOnAConnection:
+def upgrade(*more: tuple[bytes, bytes], method: bytes = b"GET", target: bytes = b"/") -> Request:
+    return Request(method, target, [(b"Upgrade", b"websocket"), (b"Host", b"x"), (b"Connection", b"Upgrade"), *more])
+
+
+def asked() -> h11.Connection:
+    """Return a client's h11 that has sent an upgrade request."""
+    connection = h11.Connection(h11.CLIENT)
+    request = upgrade()
+    connection.send(h11.Request(method=request.method, target=request.target, headers=request.headers))
+    connection.send(h11.EndOfMessage())
+    return connection
+
+
+@given(
+    headers=st.lists(FIELD | st.just((b"hOst", b"y")), max_size=3),
+    target=st.sampled_from([b"/", b"/\xff", b"", b"/a b"]),
+    method=st.sampled_from([b"GET", b"POST"]),
+)
+def test_a_request_is_written_as_h11_writes_it(
+    headers: list[tuple[bytes, bytes]], target: bytes, method: bytes
+) -> None:
+    request = upgrade(*headers, method=method, target=target)
+    written = write_upgrade_request(request)
+    if written is not None:
+        event = h11.Request(method=method, target=target, headers=request.headers)
+        assert written == h11.Connection(h11.CLIENT).send(event)
+
+
+def test_a_request() -> None:
+    head = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    assert write_upgrade_request(upgrade()) == head
+    assert write_upgrade_request(upgrade(method=b"POST")) is None
+    assert write_upgrade_request(upgrade((b"Content-Length", b"0"))) is None
+    assert write_upgrade_request(upgrade((b"x", b"\xe9"))) is None
+
+
+@given(
+    lines=st.lists(st.sampled_from(PIECES) | st.binary(max_size=12).filter(lambda line: b"\n" not in line), max_size=5),
+    start=st.sampled_from([b"HTTP/1.1 101 Switching", b"HTTP/1.1 101 ", b"HTTP/1.1 101", b"HTTP/1.0 101 x"]),
+)
+@example(lines=FIELDS[:4:2], start=b"HTTP/1.1 101 x")
+def test_an_answer_is_read_as_h11_reads_it(lines: list[bytes], start: bytes) -> None:
+    head = b"\r\n".join([start, *lines, b"", b""])
+    response = read_switch(head)
+    if response is not None:
+        connection = asked()
+        connection.receive_data(head)
+        event = connection.next_event()
+        assert isinstance(event, h11.InformationalResponse)
+        assert connection.their_state is h11.SWITCHED_PROTOCOL
+        assert response == Response(101, fields(event), event.reason)
+
+
+def test_an_answer() -> None:
+    head = b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n"
+    assert read_switch(head) == Response(101, [(b"upgrade", b"websocket")], b"Switching")
+    assert read_switch(head.replace(b"101", b"200")) is None
+    assert read_switch(head.replace(b"Upgrade", b"Content-Length")) is None
+
+
+class TestOnAClientsConnection:
+    def connection(self) -> H1Connection:
+        http = H1Connection(Role.CLIENT, now=0.0)
+        http.send_request(upgrade())
+        http.end_message()
+        assert b"".join(http.data_to_send()) == write_upgrade_request(upgrade())
+        return http
+
+    def test_a_switch(self) -> None:
+        http = self.connection()
+        http.receive_data(b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\nrest", 0.0)
+        assert http.next_event() == Response(101, [(b"upgrade", b"websocket")], b"Switching")
+        assert http.next_event() is Signal.SWITCHED
+        assert http.unconsumed() == b"rest"
+
+    def test_a_switch_that_h11_has_to_look_at(self) -> None:
+        http = self.connection()
+        http.receive_data(b"HTTP/1.1 101 Switching\r\nX: \xe9\r\n\r\n", 0.0)
+        assert http.next_event() == Response(101, [(b"x", b"\xe9")], b"Switching")
+        assert http.next_event() is Signal.SWITCHED
+
+    def test_another_answer_and_another_request(self) -> None:
+        http = self.connection()
+        http.receive_data(b"HTTP/1.1 401 No\r\ncontent-length: 2\r\n\r\nno", 0.0)
+        assert http.next_event() == Response(401, [(b"content-length", b"2")], b"No")
+        assert http.next_event() == BodyPiece(b"no")
+        assert http.next_event() == EndOfMessage([])
+        http.send_request(upgrade())
+        http.end_message()
+        http.receive_data(b"HTTP/1.1 101 Switching\r\n\r\n", 0.0)
+        assert http.next_event() == Response(101, [], b"Switching")
+
+    def test_an_answer_before_the_end_of_the_request(self) -> None:
+        http = H1Connection(Role.CLIENT, now=0.0)
+        http.send_request(upgrade())
+        http.receive_data(b"HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n", 0.0)
+        assert http.next_event() == Response(403, [(b"content-length", b"0")], b"No")
+
+    def test_it_has_no_body(self) -> None:
+        http = H1Connection(Role.CLIENT, now=0.0)
+        http.send_request(upgrade())
+        with pytest.raises(LocalProtocolError):
+            http.send_data(b"x")
+        with pytest.raises(LocalProtocolError):
+            http.end_message([(b"x", b"y")])
+        http.end_message()
+        with pytest.raises(LocalProtocolError):
+            http.end_message()
+
+
+class TestOnAServersConnection:
     def test_a_switch_without_h11(self) -> None:
         http = H1Connection(Role.SERVER, now=0.0)
         http.receive_data(HEAD + b"rest", 0.0)
@@ -121,6 +231,22 @@ class TestOnAConnection:
         assert http.next_event() is Signal.SWITCHED
         assert b"".join(http.data_to_send()).startswith(b"HTTP/1.1 101 ")
         assert http.unconsumed() == b"rest"
+
+    @pytest.mark.parametrize("status", [101, 426])
+    def test_an_answer_after_the_end_was_pulled(self, status: int) -> None:
+        http = H1Connection(Role.SERVER, now=0.0)
+        http.receive_data(HEAD, 0.0)
+        http.next_event()
+        assert http.next_event() == EndOfMessage([])
+        assert http.next_event() is Signal.BLOCKED
+        if status == 101:
+            http.send_switch(Response(101, [(b"Upgrade", b"websocket")]))
+            assert http.next_event() is Signal.SWITCHED
+        else:
+            http.send_response(Response(status, [(b"content-length", b"0")]))
+            http.end_message()
+            assert http.idle
+        assert b"".join(http.data_to_send()).startswith(b"HTTP/1.1 %d " % status)
 
     def test_any_other_answer_shows_h11_the_head(self) -> None:
         http = H1Connection(Role.SERVER, now=0.0)
