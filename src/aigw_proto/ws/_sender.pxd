@@ -36,6 +36,7 @@ cdef class Sender(SendingHalf):
 
     @cython.locals(head=int)
     cpdef message(self, opcode, bytes payload)
+    @cython.locals(length=Py_ssize_t, chunk=bytes)
     cpdef text_chunks(self, chunks)
     @cython.locals(head=int)
     cpdef piece(self, opcode, bytes data, bint finished)

@@ -108,8 +108,11 @@ class Sender(SendingHalf):
         if self._opcode is not None or self._entropy is not None or self._deflater is not None:
             self.message(_TEXT, b"".join(chunks))
             return
-        self._output.append(encode_header(_FIN | _TEXT_FRAME, sum(map(len, chunks))))
-        self._output.extend([chunk for chunk in chunks if chunk])
+        length = 0
+        for chunk in chunks:
+            length += len(chunk)
+        self._output.append(encode_header(_FIN | _TEXT_FRAME, length))
+        self._output += [chunk for chunk in chunks if chunk]
 
     def piece(self, opcode: Opcode, data: bytes, finished: bool) -> None:
         """Queue a fragment. Raises LocalProtocolError for an opcode that does not fit."""
