@@ -5,7 +5,8 @@ waits here and goes on in blocks, one whenever the transport's buffer is empty, 
 transport holds one block at most. A link that is not held up writes at once and has nothing to remember.
 
 What is read goes through one buffer for all links: asyncio allocates 256 KiB for each read otherwise, which costs more
-than all else that a small message does, and hands so much on at once.
+than all else that a small message does, and hands so much on at once. So does uvloop, whose own way to read would save
+0.3 us; but a link that the engine stops may be held up with what one read brought, so a read has to be small.
 
 `write()` is given one block for all chunks instead of `writelines()`: that joined them too up to Python 3.11, and did
 not call `pause_writing` in releases of 3.12 and 3.13 (CVE-2024-12254).
