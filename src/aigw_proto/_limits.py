@@ -5,19 +5,23 @@ Sizes are bytes, times are seconds. A limit that an operator may want to move is
 
 from __future__ import annotations
 
+from typing import Final
+
 from ._kinds import record
 
-__all__ = ["GatewayLimits", "HttpLimits", "SseLimits", "WebSocketLimits"]
+__all__ = ["UNLIMITED", "GatewayLimits", "HttpLimits", "SseLimits", "WebSocketLimits"]
 
 KIB = 1024
 MIB = 1024 * KIB
+UNLIMITED: Final = (1 << 63) - 1
+"""More than can be counted. Whatever is set beyond it means the same, since compiled code counts with 64 bits."""
 
 
 @record
 class WebSocketLimits:
     """Bounds of one WebSocket connection (`aigw_proto.ws`)."""
 
-    max_frame_bytes: int = (1 << 63) - 1
+    max_frame_bytes: int = UNLIMITED
     """Payload of one frame. Frames are delivered piecewise, so the RFC 6455 maximum costs no memory."""
     max_message_bytes: int = 64 * MIB
     """One assembled message, after inflation: the largest appends of the realtime APIs are 15 MiB in base64."""
@@ -103,7 +107,7 @@ class GatewayLimits:
     """A realtime session without a message in either direction; pings are none. Providers end theirs sooner."""
     realtime_session_timeout_seconds: float | None = 86_400.0
     """A whole realtime session: longer ones are forgotten ones."""
-    realtime_max_message_bytes: int = (1 << 63) - 1
+    realtime_max_message_bytes: int = UNLIMITED
     """One relayed message. It costs no memory, so only an operator's policy bounds it."""
     max_observed_bytes: int = 256 * KIB
     """A relayed message that carries usage: the largest hold the whole transcript of a turn. Others are not kept."""

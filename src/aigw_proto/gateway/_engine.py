@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from .._effects import CloseHow, CloseLink, Drained, Effect
 from .._entropy import RandomBytes
 from .._inputs import ConnectFailed, Input, LinkAccepted, LinkConnected, PeerClosed, ShutdownRequested
+from .._limits import UNLIMITED
 from .._transfer import BytesReceived, BytesSent
 from ._config import GatewayConfig
 from ._core import Core
@@ -46,7 +47,7 @@ class GatewayEngine:
         carry wall-clock time, and the engine has no clock of its own.
         """
         self._core = Core(config, random_bytes, epoch_unix_seconds)
-        self._turn_bytes = config.limits.turn_bytes
+        self._turn_bytes = min(config.limits.turn_bytes, UNLIMITED)
         self._now = 0.0
         self._late = 0
         self._shutdown_at: float | None = None

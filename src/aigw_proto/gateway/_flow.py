@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from .._limits import UNLIMITED
+
 __all__ = ["Gauge", "Portions"]
 
 _PORTION_BYTES = 4 * 1024  # as fragments without content, 700 frames: a millisecond or two
@@ -21,8 +23,8 @@ class Gauge:
 
     def __init__(self, *, high_bytes: int, low_bytes: int) -> None:
         """Start empty and open."""
-        self._high = high_bytes
-        self._low = min(low_bytes, high_bytes)  # else it would open while it has to be shut
+        self._high = min(high_bytes, UNLIMITED)
+        self._low = min(low_bytes, self._high)  # else it would open while it has to be shut
         self._backlog = 0
         self.queued = 0
         self.shut = False

@@ -26,6 +26,7 @@ from .._effects import CloseHow, LogLevel
 from .._errors import CloseCode
 from .._inputs import ConnectFailed
 from .._kinds import LinkId, Signal
+from .._limits import UNLIMITED
 from .._timers import TimerTable
 from ..http import H1Connection
 from ..ws import Closed, CloseReceived, ConnectionState, Failed, Ping, WebSocketEvent
@@ -97,7 +98,7 @@ class Realtime(Actor):
         self.ledger = Ledger(core, upgrade, peer, now)
         self._opening = RealtimeOpening(core, upgrade, http, self.ledger.log_id, now)
         self._idle_seconds = core.config.limits.realtime_idle_timeout_seconds
-        self._max_message_bytes = core.config.limits.realtime_max_message_bytes
+        self._max_message_bytes = min(core.config.limits.realtime_max_message_bytes, UNLIMITED)
         self._last_message_at = now
         core.sessions[link] = self
         core.turn.emit(self._opening.connect(self._provider.link))

@@ -503,6 +503,16 @@ class TestTheGatewaysEndings:
             play.ends(PROVIDER).expect(flushed(PROVIDER), session(closed_by="client"), Drained())
 
 
+def test_limits_beyond_all_counting_are_none() -> None:
+    endless = 1 << 80
+    names = ("realtime_high_water_bytes", "realtime_low_water_bytes", "realtime_max_message_bytes", "turn_bytes")
+    limits: dict[str, Any] = dict.fromkeys((*names, "client_high_water_bytes"), endless)
+    with Relay(**limits).opened() as play:
+        play.client_says(TEXT, b"x" * 100_000)
+        assert len(play.sent(PROVIDER)) > 100_000
+        play.client_says(TEXT, b"y").expect(told(PROVIDER, "text y"))
+
+
 TURN_ENDS = b'{"type":"response.done","response":{"id":"r","usage":{"total_tokens":7}}}'
 
 
