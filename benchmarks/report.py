@@ -172,6 +172,22 @@ def figures(bench: str, result: dict[str, Any], drawn: list[str]) -> Iterator[st
     yield from ("<details><summary>Figures</summary>", "", *table(header, rows), "</details>", "")
 
 
+def layers(results: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Yield the table of where time goes: a row for each layer, a column for each case."""
+    cases = results.get("layers", {}).get("cases", {})
+    names = list(dict.fromkeys(name for contenders in cases.values() for name in contenders))
+    rows = []
+    for name in names:
+        cells = []
+        for contenders in cases.values():
+            cost, whole = (check.middle(contenders, each, "cpu_us") for each in (name, names[0]))
+            share = f" ({cost / whole:.0%})" if cost and whole and name != names[0] else ""
+            cells.append("" if cost is None else f"{pictures.number(cost)} µs{share}" if cost else "-")
+        if any(cell not in {"", "-"} for cell in cells):
+            rows.append([name, *cells])
+    yield from table(["Layer", *cases], rows)
+
+
 def faster(results: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Yield a table of all that does the same work in less time, or with less memory, than this project does."""
     rows = []
@@ -203,6 +219,7 @@ def main() -> None:
     texts = {
         "conditions": conditions(ordered),
         "targets": targets(ordered),
+        "layers": layers(results),
         "faster": faster(ordered),
         "figures": sections,
     }

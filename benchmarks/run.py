@@ -15,6 +15,7 @@ import codec_results
 import echo
 import handshakes
 import latency
+import layers
 import memory
 import peers
 import processes
@@ -33,6 +34,7 @@ BENCHES = {
     "memory": memory.run,
     "sessions": scale.sessions,
     "sizes": scale.sizes,
+    "layers": layers.run,
 }
 MORE = {"peers": peers.run}
 """Only when asked for."""

@@ -29,7 +29,7 @@ static const char *path = "/", *body = "", *headers = "";
 static enum mode mode = ECHO;
 static int port, pid, connections = 1, in_flight = 1, window, text, paced, apart, epoll_fd, open_links, next_link;
 static size_t size = 512;
-static double seconds = 1, warmup = 0.1;
+static double seconds = 1, warmup = 0.05;
 static struct link *links;
 static uint8_t shared[READ_BYTES], *payload;
 static struct buffer message; /* `in_flight` times the frame or request that is sent */
