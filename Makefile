@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST_ARGS ?=
 # What is compiled where it can be; it is tested as plain Python too, which is where its coverage is measured.
 compiled := tests/aigw_proto/ws tests/aigw_proto/http tests/aigw_proto/envelopes tests/aigw_proto/gateway tests/aigw_proto/providers $(wildcard tests/aigw_proto/test_*.py) \
-  tests/aigw_transports/test_asyncio_link.py tests/aigw_transports/test_asyncio_protocol.py
+  $(patsubst %,tests/aigw_transports/test_%.py,asyncio_link asyncio_protocol asyncio_tls tls_session backlog link_table)
 sources := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name py.typed) pyproject.toml setup.py README.md LICENSE
 
 .DEFAULT_GOAL := help
