@@ -22,7 +22,7 @@ _REQUEST = re.compile(rb"GET ([!-~]++) HTTP/1\.1\r\n((?:%b++:%b*+\r\n)++)\r\n" %
 _SWITCH = re.compile(rb"HTTP/1\.1 101 ([ -~]*+)\r\n((?:%b++:%b*+\r\n)++)\r\n" % (_NAME, _VALUE))
 _TARGET = re.compile(rb"[!-~]++")
 _FIELD = re.compile(rb"%b++:%b*+" % (_NAME, _VALUE))
-_REASON = re.compile(_VALUE + rb"*+")
+_REASON = re.compile(_VALUE + rb"++")
 _FOR_H11 = frozenset({b"content-length", b"transfer-encoding", b"expect"})
 _SPACE = b" \t"
 
@@ -57,7 +57,7 @@ def read_switch(head: bytes) -> Response | None:
 
 
 def write_switch(response: Response) -> bytes | None:
-    """Return the head of a 101; None when one of its fields needs a closer look."""
+    """Return the head of a 101; None when one of its fields needs a closer look, or when it has no reason yet."""
     if _REASON.fullmatch(response.reason) is None or any(name.lower() in _FOR_H11 for name, _ in response.headers):
         return None
     return _head(b"HTTP/1.1 101 " + response.reason, response.headers)

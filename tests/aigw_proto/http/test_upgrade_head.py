@@ -108,6 +108,7 @@ def test_a_switch() -> None:
     assert write_switch(Response(101, [(b"Upgrade", b"websocket")], b"Switching Protocols")) == head
     assert write_switch(Response(101, [(b"Upgrade", b"web\nsocket")], b"")) is None
     assert write_switch(Response(101, [], b"\r\n")) is None
+    assert write_switch(Response(101, [])) is None, "it gets the usual reason"
 
 
 def upgrade(*more: tuple[bytes, bytes], method: bytes = b"GET", target: bytes = b"/") -> Request:
