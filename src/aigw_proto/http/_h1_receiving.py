@@ -10,6 +10,7 @@ import h11
 
 from .._errors import LocalProtocolError
 from .._kinds import Role, Signal
+from .._limits import UNLIMITED
 from ._chunked import ChunkedBody, ChunkingFault
 from ._events import BodyPiece, EndOfMessage, Failed, InformationalResponse, Request, Response, StreamEnded
 from ._heads import UNKNOWN, declared_length, fields, to_h11_request, tokens
@@ -202,7 +203,8 @@ class ReceivingHalf:
         return self._end(StreamEnded()) if self._eof else Signal.BLOCKED
 
     def _read_head(self) -> HttpEvent | Signal:
-        while (head := self._inbox.take_until(BLANK_LINE, self._limits.max_head_bytes)) is not None:
+        most = min(self._limits.max_head_bytes, UNLIMITED)
+        while (head := self._inbox.take_until(BLANK_LINE, most)) is not None:
             if self._is_server and (blank := _EMPTY_LINES.match(head)) is not None:
                 # Empty lines before a request line are ignored (RFC 9112 section 2.2).
                 head = head[blank.end() :]

@@ -80,18 +80,18 @@ class Inbox:
         while self._advance():
             front, start = self._front, self._offset
             partial = self._partial
+            stop = start + min(limit - len(partial), len(front) - start)  # no limit is too large to be added
             if not partial:
                 # A whole block in one chunk is the usual case: one slice, no copy into the buffer.
-                if (match := end.search(front, start, start + limit)) is not None:
+                if (match := end.search(front, start, stop)) is not None:
                     self._offset = match.end()
                     return front[start : self._offset]
-                partial += front[start : start + limit]
+                partial += front[start:stop]
                 self._front = b""
             else:
                 searched = max(0, len(partial) - _OVERLAP)
-                piece = front[start : start + limit - len(partial)]
-                partial += piece
-                self._offset = start + len(piece)
+                partial += front[start:stop]
+                self._offset = stop
                 if (match := end.search(partial, searched)) is not None:
                     self._offset -= len(partial) - match.end()
                     self._partial = bytearray()
@@ -104,7 +104,7 @@ class Inbox:
         """Move out what `take_until(LINE, limit)` would; the usual line, whole in one chunk, costs no pattern."""
         if not self._partial and self._advance():
             start = self._offset
-            end = self._front.find(b"\n", start, start + limit)
+            end = self._front.find(b"\n", start, start + min(limit, len(self._front) - start))
             if end >= 0:
                 self._offset = end + 1
                 return self._front[start : end + 1]

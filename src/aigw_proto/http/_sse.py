@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from .._kinds import Signal, record
-from .._limits import SseLimits
+from .._limits import UNLIMITED, SseLimits
 
 __all__ = ["ServerSentEvent", "SseDecoder", "SseEvent", "SseFailed"]
 
@@ -83,9 +83,9 @@ class SseDecoder:
     def __init__(self, *, limits: SseLimits | None = None, deliver_unterminated: bool = False) -> None:
         """Start at the beginning of a stream."""
         limits = limits or SseLimits()
-        self._max_line_bytes = limits.max_line_bytes
-        self._max_event_bytes = limits.max_event_bytes
-        self._short_line_bytes = min(limits.max_line_bytes, limits.max_event_bytes)
+        self._max_line_bytes = min(limits.max_line_bytes, UNLIMITED)
+        self._max_event_bytes = min(limits.max_event_bytes, UNLIMITED)
+        self._short_line_bytes = min(self._max_line_bytes, self._max_event_bytes)
         self._deliver_unterminated = deliver_unterminated
         self._chunks: deque[bytes] = deque()
         self._buffer = b""

@@ -376,7 +376,7 @@ class FrameDecoder:
         least = min(self._remaining, self._gathered_bytes)
         buffer = self._buffer
         while True:
-            end = min(len(buffer), position + most - gathered.size)
+            end = position + min(len(buffer) - position, most - gathered.size)
             size = gathered.size + end - position
             gathered.add(buffer, position, end, self._key, self._offset + gathered.size, max(0, least - size), True)
             if size >= least:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._errors import LocalProtocolError
+from .._limits import UNLIMITED
 from ._encoder import encode_frame, encode_header, encode_masked
 from ._events import Opcode
 
@@ -82,7 +83,7 @@ class Sender(SendingHalf):
         """Mask with keys from `entropy` (a client), or do not mask (None, a server)."""
         self._entropy = entropy
         self._deflater = deflater
-        self._max_control_bytes = max_control_bytes
+        self._max_control_bytes = min(max_control_bytes, UNLIMITED)
         self._output: list[bytes] = []
         self._opcode: Opcode | None = None  # of the fragmented message under way
         self._control_bytes = 0

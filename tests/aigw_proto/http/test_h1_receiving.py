@@ -520,3 +520,14 @@ def test_any_bytes_give_the_same_events_for_every_cut(wire: bytes, seed: int, se
     pieces = [wire[a:b] for a, b in zip([0, *cuts], [*cuts, len(wire)], strict=True)]
     run = serve if server else request
     assert run([wire], eof=True) == run(pieces, eof=True) == run([wire[i : i + 1] for i in range(len(wire))], eof=True)
+
+
+@pytest.mark.parametrize("max_head_bytes", [(1 << 63) - 1, 1 << 80])
+def test_head_without_bound_behind_empty_lines_and_behind_another(max_head_bytes: int) -> None:
+    connection = H1Connection(Role.SERVER, now=0.0, limits=HttpLimits(max_head_bytes=max_head_bytes))
+    connection.receive_data(b"\r\n\r\n" + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2, 0.0)
+    request = Request(b"GET", b"/", [(b"host", b"x")])
+    assert drain(connection) == ([request, END], Signal.BLOCKED)
+    connection.send_response(Response(204, []))
+    connection.end_message()
+    assert drain(connection) == ([request, END], Signal.BLOCKED)

@@ -103,3 +103,13 @@ def test_unfinished_block_is_bounded_in_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_the_largest_limit_is_none_wherever_a_block_begins() -> None:
+    most = (1 << 63) - 1
+    inbox = Inbox()
+    inbox.append(b"a\nb\n\nc\n\nd\ne")
+    inbox.append(b"f\ng")
+    assert inbox.take_until(LINE, most) == b"a\n"
+    assert [inbox.take_until(BLANK_LINE, most) for _ in range(2)] == [b"b\n\n", b"c\n\n"]
+    assert [inbox.take_line(most) for _ in range(3)] == [b"d\n", b"ef\n", None]

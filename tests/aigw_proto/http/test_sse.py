@@ -148,6 +148,11 @@ def test_limits_are_exact_for_every_cut(stream: bytes, fits: bool) -> None:
         assert [type(one) for one in events[1:]] == ([] if fits else [SseFailed])
 
 
+def test_limits_beyond_all_counting_are_none() -> None:
+    endless = SseLimits(max_line_bytes=1 << 80, max_event_bytes=1 << 80)
+    assert decode([b"data: a\ndata: b\n\n"], limits=endless) == [event(b"a\nb")]
+
+
 def test_limit_of_an_unterminated_last_line() -> None:
     stream = b"data: xxxxxxx\ndata: xxxxxxx"
     assert [type(one) for one in decode([stream], limits=LIMITS, unterminated=True)] == [SseFailed]

@@ -163,6 +163,15 @@ def test_small_reads_are_gathered() -> None:
     assert [piece.data for piece in decode(few, data[:9], data[9:])] == [b"abcd", b"efgh", b"ij"]
 
 
+def test_a_piece_without_bound_of_a_frame_of_any_length() -> None:
+    decoder = new_decoder(masked=False, piece_bytes=HUGE, gathered_bytes=4)
+    longest = b"\x82\x7f" + HUGE.to_bytes(8, "big")
+    assert decode(decoder, longest + b"abc", b"d", b"ef", b"ghijk") == [
+        Piece(0x82, b"abcd", True, False),
+        Piece(0x82, b"efghijk", False, False),
+    ]
+
+
 @pytest.mark.parametrize("masked", [True, False])
 def test_a_frame_below_the_least_piece_is_one_piece_however_it_is_cut(masked: bool) -> None:
     fragments = [b"", b"x", b"four", b"", b"y" * 130, b"end"]

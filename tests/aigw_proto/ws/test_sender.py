@@ -134,3 +134,10 @@ def test_no_late_pong_behind_a_close() -> None:
     sender.answer_ping(b"late")
     sender.close(b"")
     assert taken(sender) == [(0x88, b"")]
+
+
+def test_a_limit_beyond_all_counting_is_none() -> None:
+    sender = new_sender(max_control_bytes=1 << 80)
+    for _ in range(50):
+        sender.answer_ping(b"ping")
+    assert taken(sender) == [(0x8A, b"ping")] * 50
