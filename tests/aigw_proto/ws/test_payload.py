@@ -72,6 +72,36 @@ def test_a_part_of_a_text() -> None:
     assert caught.value.reason == "text is not UTF-8: surrogate"
 
 
+EDGES = bytes.fromhex("007f808f909fa0bfc0c1c2dfe0eceeeff0f3f4f5ff") + b"\xed"
+
+
+def what_is_wrong(data: bytes) -> str | None:
+    """What Python's own decoder says of a text that may go on."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        if error.reason != "unexpected end of data":
+            return "surrogate" if data[error.start :] in (b"\xed\xa0", b"\xed\xbf") else error.reason
+    return None
+
+
+@pytest.mark.parametrize("padding", [b"", b"padding", "é€😀".encode() + b"eight..."])
+@pytest.mark.parametrize("lead", [b"a", b"\xf0", b"\xf1", b"\xf3", b"\xf4", b"\xf5"])
+def test_the_edges_of_what_is_well_formed(lead: bytes, padding: bytes) -> None:
+    for octets in itertools.product(EDGES, repeat=3):
+        data = lead + bytes(octets) + padding
+        reason = what_is_wrong(data)
+        if reason is None:
+            cut = check_text(data, False)
+            assert data.endswith(cut)
+            assert what_is_wrong(cut) is None
+            assert len(data[: len(data) - len(cut)].decode()) >= 1
+            continue
+        with pytest.raises(Violation) as caught:
+            check_text(data, False)
+        assert caught.value.reason == f"text is not UTF-8: {reason}"
+
+
 def add(collection: Collection, parts: list[bytes], *, key: bytes = b"") -> None:
     """Add parts of one masked payload, each somewhere in a read."""
     offset = 0
