@@ -1,4 +1,0 @@
-from ._answer cimport StreamItem
-
-
-cdef int _CLIENT_CLOSED_REQUEST

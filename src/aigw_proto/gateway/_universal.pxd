@@ -1,1 +1,0 @@
-cdef int _ADVANCES_PER_QUANTUM

@@ -1,1 +1,0 @@
-# Compiled as it is: a handshake is too rare, and mostly too much of others' code, for types to tell.

@@ -1,1 +1,0 @@
-cdef int _MAX_PORT
