@@ -41,14 +41,14 @@ _Slice: TypeAlias = msgspec.Raw | msgspec.UnsetType
 
 class _Message(msgspec.Struct):
     type: _Slice = msgspec.UNSET
-    eventId: _Slice = msgspec.UNSET  # noqa: N815 - the key's name on the wire
+    event_id: _Slice = msgspec.field(default=msgspec.UNSET, name="eventId")
     request: _Slice = msgspec.UNSET
 
 
 class _Step(msgspec.Struct):
     provider: _Slice = msgspec.UNSET
     endpoint: _Slice = msgspec.UNSET
-    eventId: _Slice = msgspec.UNSET  # noqa: N815 - the key's name on the wire
+    event_id: _Slice = msgspec.field(default=msgspec.UNSET, name="eventId")
     headers: _Slice = msgspec.UNSET
     authorization: _Slice = msgspec.UNSET
     query: _Slice = msgspec.UNSET
@@ -147,9 +147,9 @@ class _Reader:
         kind = kind_of(request)
         if kind == "an object":
             cut = _STEP.decode(request)
-            event_id = self._event_id(cut.eventId, "request.eventId")
+            event_id = self._event_id(cut.event_id, "request.eventId")
             if event_id is None:
-                event_id = self._event_id(message.eventId, "eventId")
+                event_id = self._event_id(message.event_id, "eventId")
             step, header_id = self._read_step(cut, "request")
             return UniversalCreate(header_id if event_id is None else event_id, (step,))
         if kind != "an array":
@@ -162,7 +162,7 @@ class _Reader:
             raise _FaultError("request: expected at least one step, got an empty array")
         if len(slices) > self._max_steps:
             raise _FaultError(f"request: expected at most {self._max_steps} steps, got more", ErrorCode.TOO_MANY_STEPS)
-        event_id = self._event_id(message.eventId, "eventId")
+        event_id = self._event_id(message.event_id, "eventId")
         steps: list[Step] = []
         from_headers = None
         for index, piece in enumerate(slices):
@@ -170,7 +170,7 @@ class _Reader:
             if kind_of(piece) != "an object":
                 raise _FaultError(f"{path}: expected an object, got {kind_of(piece)}")
             cut = _STEP.decode(piece)
-            own_id = self._event_id(cut.eventId, f"{path}.eventId")
+            own_id = self._event_id(cut.event_id, f"{path}.eventId")
             event_id = own_id if event_id is None else event_id
             step, header_id = self._read_step(cut, path)
             from_headers = header_id if from_headers is None else from_headers
@@ -178,9 +178,9 @@ class _Reader:
         return UniversalCreate(from_headers if event_id is None else event_id, tuple(steps))
 
     def _read_cancel(self, message: _Message) -> UniversalCancel:
-        event_id = self._event_id(message.eventId, "eventId")
+        event_id = self._event_id(message.event_id, "eventId")
         if event_id is None and message.request is not msgspec.UNSET and kind_of(message.request) == "an object":
-            event_id = self._event_id(_STEP.decode(message.request).eventId, "request.eventId")
+            event_id = self._event_id(_STEP.decode(message.request).event_id, "request.eventId")
         if event_id is None:
             raise _FaultError("eventId: expected a string, got nothing")
         return UniversalCancel(event_id)
@@ -263,7 +263,7 @@ class _Reader:
 
     def _recover_event_id(self, message: _Message) -> str | None:
         """Find the event id of a message that has a fault somewhere; a faulty id counts as none."""
-        own = self._event_id_or_none(message.eventId)
+        own = self._event_id_or_none(message.event_id)
         request = message.request
         if request is msgspec.UNSET:
             return own
@@ -280,7 +280,7 @@ class _Reader:
     def _inner_event_id(self, step: msgspec.Raw) -> str | None:
         if kind_of(step) != "an object":
             return None
-        return self._event_id_or_none(_STEP.decode(step).eventId)
+        return self._event_id_or_none(_STEP.decode(step).event_id)
 
     def _event_id_or_none(self, raw: _Slice) -> str | None:
         try:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from .._effects import CloseHow, Drained
 from .._inputs import (
     BytesReceived,
-    BytesSent,
     ConnectFailed,
     Input,
     LinkAccepted,
@@ -16,6 +15,7 @@ from .._inputs import (
     ShutdownRequested,
 )
 from .._kinds import record
+from ._scenario_transfer import CHUNK_BYTES, Transfer, pattern_piece
 from ._toy import ToyEngine
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .._kinds import LinkId
 
 __all__ = [
-    "CHUNK_BYTES",
     "Aborting",
     "Addresses",
     "AnswerAfterEnd",
@@ -42,14 +41,9 @@ __all__ = [
     "Paused",
     "Sleeper",
     "SpeakAndWait",
-    "Transfer",
     "TransferClient",
     "TransferListener",
 ]
-
-CHUNK_BYTES = 64 * 1024
-_HIGH_WATER_BYTES = 256 * 1024
-_PATTERN = bytes(range(251)) * 1024  # a prime period, so that lost or swapped chunks show
 
 
 @record
@@ -60,12 +54,6 @@ class Addresses:
     port: int
     closed_port: int
     unknown_host: str
-
-
-def _piece(offset: int, size: int) -> bytes:
-    start = offset % 251
-    pattern = _PATTERN * (1 + (start + size) // len(_PATTERN))  # a driver may read as much at once as it likes
-    return pattern[start : start + size]
 
 
 class Listener(ToyEngine):
@@ -167,49 +155,6 @@ class EchoClient(Connector):
                 pass
 
 
-class Transfer:
-    """One link's share of a transfer: sends a pattern as fast as back-pressure allows, and checks what comes."""
-
-    def __init__(self, engine: ToyEngine, link: LinkId, send_bytes: int) -> None:
-        self.engine = engine
-        self.link = link
-        self.left = send_bytes
-        self.sent = 0
-        self.unsent = 0
-        self.got = 0
-        self.peer_done = False
-
-    def pump(self) -> bool:
-        """Send one chunk; when there is more and room for it, say that work remains. True when both are done."""
-        if self.left and self.unsent < _HIGH_WATER_BYTES:
-            size = min(self.left, CHUNK_BYTES)
-            self.engine.send(self.link, _piece(self.sent, size))
-            self.left -= size
-            self.sent += size
-            if self.left:
-                self.engine.deadline = self.engine.now
-            else:
-                self.engine.end_sending(self.link)
-        return self.peer_done and not self.left  # a kernel that took the last chunk at once is not heard of again
-
-    def take(self, event: Input) -> bool:
-        """Take an input; True when both directions are done."""
-        match event:
-            case BytesReceived(_, data):
-                if data != _piece(self.got, len(data)):
-                    raise AssertionError(f"driver: wrong bytes at offset {self.got}")
-                self.got += len(data)
-            case BytesSent(_, unsent):
-                self.unsent = unsent
-                if self.left and unsent < _HIGH_WATER_BYTES:
-                    self.engine.deadline = self.engine.now
-            case PeerClosed():
-                self.peer_done = True
-            case _:
-                pass
-        return self.peer_done and not self.left
-
-
 class TransferListener(Listener):
     def __init__(self, send_bytes: int) -> None:
         super().__init__()
@@ -260,7 +205,7 @@ class AnswerAfterEnd(Listener):
             case BytesReceived(_, data):
                 self.got += len(data)
             case PeerClosed(link):
-                self.send(link, *[_piece(0, CHUNK_BYTES)] * (self.got // 4))
+                self.send(link, *[pattern_piece(0, CHUNK_BYTES)] * (self.got // 4))
                 self.close(link)
             case _:
                 pass
@@ -411,7 +356,7 @@ class Parting(Listener):
 
     def on(self, event: Input) -> None:
         if isinstance(event, BytesReceived):
-            self.send(event.link, *[_piece(0, CHUNK_BYTES)] * 32)
+            self.send(event.link, *[pattern_piece(0, CHUNK_BYTES)] * 32)
             self.close(event.link)
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from .._kinds import record
 from ._scenario_engines import (
-    CHUNK_BYTES,
     Aborting,
     Addresses,
     AnswerAfterEnd,
@@ -31,6 +30,7 @@ from ._scenario_engines import (
     TransferClient,
     TransferListener,
 )
+from ._scenario_transfer import CHUNK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
