@@ -35,9 +35,13 @@ Dial: TypeAlias = Callable[[Caller, str, int, TlsPolicy | None], None]
 class Host(Generic[InputT]):
     """An engine on the network, and its driver's ports. Made by `World.host`."""
 
-    def __init__(self, dial: Dial, schedule: Schedule, name: str, engine: Engine[InputT | Input]) -> None:
-        """Join `engine` to the network and start it."""
+    def __init__(
+        self, dial: Dial, schedule: Schedule, name: str, engine: Engine[InputT | Input], turn_seconds: float = 0.0
+    ) -> None:
+        """Join `engine` to the network and start it; each of its turns takes `turn_seconds`."""
         self.name = name
+        self.busy_until = 0.0
+        """When it will have worked off the turns so far: before that, its links are not read and its timer waits."""
         self.listener: Listener | None = None
         """Where it listens; None when it does not."""
         self.journaled: list[object] = []
@@ -52,8 +56,26 @@ class Host(Generic[InputT]):
         self._schedule = schedule
         self._links: dict[LinkId, _Link[InputT]] = {}
         self._timer = Wakeup(None)
-        self._conductor: Conductor[InputT | Input] = Conductor(engine, self, lambda: schedule.now)
+        self._turn_seconds = turn_seconds
+        clock = self._work if turn_seconds else lambda: schedule.now
+        self._conductor: Conductor[InputT | Input] = Conductor(engine, self, clock)
         schedule.after(0.0, self._conductor.start)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits to be sent on all of its links together."""
+        return sum(link.unsent_bytes for link in self._links.values())
+
+    def break_links(self) -> None:
+        """Break every link that is open, on both sides at once, as if its cable were cut."""
+        for link in list(self._links.values()):
+            link.break_stream()
+
+    def _work(self) -> float:
+        """Tell the time to a turn that takes some."""
+        now = self._schedule.now
+        self.busy_until = max(self.busy_until, now) + self._turn_seconds
+        return now
 
     def feed(self, event: InputT | Input) -> None:
         """Give the engine an input of its own kind, or a `ShutdownRequested`, now."""
@@ -61,13 +83,13 @@ class Host(Generic[InputT]):
 
     def accept(self, end: End, caller: str) -> None:
         """Take the far end of a new stream."""
-        link = _Link(self._conductor, self._conductor.new_link(), self.name)
+        link = _Link(self, self._conductor, self._conductor.new_link())
         self._links[link.link] = link
         link.attach(end, LinkAccepted(link.link, caller))
 
     def connect(self, effect: Connect) -> None:
         """See `Ports`."""
-        link = self._links[effect.link] = _Link(self._conductor, effect.link, self.name)
+        link = self._links[effect.link] = _Link(self, self._conductor, effect.link)
         self._dial(link, effect.host, effect.port, effect.tls)
 
     def send(self, link: LinkId, chunks: list[bytes]) -> int:
@@ -109,19 +131,32 @@ class Host(Generic[InputT]):
         """See `Ports`."""
         self._timer.cancel()
         if deadline is not None:
-            self._timer = self._schedule.at(deadline, self._conductor.wake)
+            self._timer = self._schedule.at(max(deadline, self.busy_until), self._conductor.wake)
 
 
 class _Link(Generic[InputT]):
     """One link of a host: turns what its end of the stream tells into inputs."""
 
-    def __init__(self, conductor: Conductor[InputT | Input], link: LinkId, name: str) -> None:
+    def __init__(self, host: Host[InputT], conductor: Conductor[InputT | Input], link: LinkId) -> None:
         self.link = link
-        self.name = name
+        self.name = host.name
+        self._host = host
         self.withdrawn = False
         self._conductor = conductor
         self._end: End | None = None
         self._reading = True
+
+    @property
+    def busy_until(self) -> float:
+        return self._host.busy_until
+
+    @property
+    def unsent_bytes(self) -> int:
+        return 0 if self._end is None else self._end.unsent_bytes
+
+    def break_stream(self) -> None:
+        if self._end is not None:
+            self._end.break_both()
 
     @property
     def stream(self) -> End:

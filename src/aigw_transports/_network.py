@@ -49,10 +49,22 @@ class Faults:
     """Chance that connecting is refused."""
     silent: bool = False
     """Connecting is never answered."""
+    connect_seconds: float = 0.0
+    """How much longer than a round trip connecting takes: a listener that is slow to accept."""
+    bytes_per_second: float | None = None
+    """Bandwidth of each direction; None is without bound."""
+    read_bytes_per_second: float | None = None
+    """How fast both ends read, until one says otherwise; None is at once. See `Peer.set_reading`."""
+    half_close: float = 0.0
+    """Chance, for each read, that the direction ends there, in order, although more was sent: what a proxy does that
+    dies for one direction. What still comes on it meets a reset."""
 
 
 class Receiver(Protocol):
     """Who owns an end of a stream."""
+
+    busy_until: float
+    """Reads nothing before that time: it has work to do."""
 
     def data_received(self, data: bytes) -> None:
         """Take bytes that were read."""
@@ -74,7 +86,7 @@ class End:
         """Make an end that is joined to itself; see `join`."""
         self.owner: Receiver | None = None
         self.peer: End = self
-        self.read_bytes_per_second: float | None = None
+        self.read_bytes_per_second = faults.read_bytes_per_second
         """How fast the owner reads; None is at once."""
         self._schedule = schedule
         self._faults = faults
@@ -83,6 +95,8 @@ class End:
         self._reported_bytes = 0
         self._travelling_bytes = 0  # left the backlog, not yet read at the other side
         self._last_arrival = 0.0
+        self._line_free_at = 0.0  # when the last segment has left, at the bandwidth there is
+        self._severed = False  # the other side was told that this direction has ended
         self._ending = False
         self._eof_sent = False
         self._arrived = bytearray()
@@ -94,6 +108,11 @@ class End:
         self._closed = False
         self._broken = False
         self._flush_wakeup: Wakeup | None = None
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits in the backlog."""
+        return self._backlog_bytes
 
     def send(self, chunks: Sequence[bytes]) -> int:
         """Send; return how many bytes wait in the backlog."""
@@ -136,7 +155,7 @@ class End:
         if self._broken:
             return
         self._arrived += data
-        if self._closed and not self._backlog:
+        if self._severed or (self._closed and not self._backlog):
             self._reset()
         self._read_soon()
 
@@ -176,7 +195,7 @@ class End:
             data = b"".join(segment)
             self._backlog_bytes -= len(data)
             self._travelling_bytes += len(data)
-            self._travel(lambda: self.peer.arrive(data))
+            self._travel(lambda: self.peer.arrive(data), len(data))
         if self._backlog or self._broken:
             return
         if self._flush_wakeup is not None:
@@ -187,10 +206,13 @@ class End:
             self._eof_sent = True
             self._travel(self.peer.arrive_eof)
 
-    def _travel(self, arrive: Callable[[], None]) -> None:
-        """Let something arrive at the other side, in order."""
+    def _travel(self, arrive: Callable[[], None], count: int = 0) -> None:
+        """Let something of `count` bytes arrive at the other side, in order."""
         faults, schedule = self._faults, self._schedule
         seconds = faults.latency_seconds
+        if faults.bytes_per_second:
+            self._line_free_at = max(self._line_free_at, schedule.now) + count / faults.bytes_per_second
+            seconds += self._line_free_at - schedule.now
         if faults.jitter_seconds:
             seconds += schedule.random.random() * faults.jitter_seconds
         if schedule.chance(faults.stall):
@@ -207,12 +229,16 @@ class End:
         owner, faults, schedule = self.owner, self._faults, self._schedule
         if owner is None or not self._reading:
             return
-        if self._broken:
+        if owner.busy_until > schedule.now:
+            self._read_wakeup = schedule.at(owner.busy_until, self._read)
+        elif self._broken:
             self._tell_broken()
         elif not self._arrived:
             self._tell_end(clean=True)
         elif schedule.chance(faults.reset):
             self.break_both()
+        elif schedule.chance(faults.half_close):
+            self._sever()
         else:
             rate = self.read_bytes_per_second
             count = min(len(self._arrived), faults.max_read_bytes, max(1, int(rate)) if rate else faults.max_read_bytes)
@@ -224,6 +250,13 @@ class End:
             self.peer.acknowledge(count)
             owner.data_received(data)
             self._read_soon()
+
+    def _sever(self) -> None:
+        """End this direction in order, in front of what has arrived."""
+        self._severed = True
+        self.peer.acknowledge(len(self._arrived))
+        self._arrived.clear()
+        self._tell_end(clean=True)
 
     def _report(self) -> None:
         if self.owner is not None and self._backlog_bytes < self._reported_bytes:

@@ -57,7 +57,7 @@ class Schedule:
             time, _, wakeup = heapq.heappop(heap)
             callback = wakeup.take()
             if callback is not None:
-                self.now = time
+                self.now = max(self.now, time)  # late, when the clock has jumped
                 callback()
                 return True
         return False

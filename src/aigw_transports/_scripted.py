@@ -75,12 +75,15 @@ class Peer:
         self.unsent = 0
         """Bytes that wait because the other side does not read."""
         self.withdrawn = False
+        self.busy_until = 0.0
+        """A time before which it reads nothing."""
         self.on_data: Callable[[bytes], None] | None = None
         self.on_end: Callable[[], None] | None = None
         self._received: list[bytes] = []
         self._end: End | None = None
         self._reading = True
         self._rate: float | None = None
+        self._paced = False  # by `set_reading`, and not by the link
         self._early: list[Callable[[], None]] = []
 
     @property
@@ -116,10 +119,14 @@ class Peer:
 
     def set_reading(self, enabled: bool, *, bytes_per_second: float | None = None) -> None:
         """Stop reading, or read on, at once or at a rate."""
-        self._reading, self._rate = enabled, bytes_per_second
+        self._reading, self._rate, self._paced = enabled, bytes_per_second, True
         if self._end is not None:
-            self._end.read_bytes_per_second = bytes_per_second
-            self._end.set_reading(enabled)
+            self._start(self._end)
+
+    def _start(self, end: End) -> None:
+        if self._paced:
+            end.read_bytes_per_second = self._rate
+        end.set_reading(self._reading)
 
     def take(self) -> bytes:
         """Return what was received since the last call."""
@@ -138,7 +145,7 @@ class Peer:
         """Take the stream (the world calls this)."""
         self._end, self.connected = end, True
         end.owner = self
-        self.set_reading(self._reading, bytes_per_second=self._rate)
+        self._start(end)
         early, self._early = self._early, []
         for action in early:
             action()

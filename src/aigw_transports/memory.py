@@ -25,7 +25,7 @@ from aigw_proto.testing import Checked, Traced
 
 from ._hosts import Host
 from ._network import Faults, join
-from ._schedule import Schedule
+from ._schedule import Schedule, Wakeup
 from ._scripted import Caller, Listener, Peer
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from aigw_proto._effects import TlsPolicy
     from aigw_proto._kinds import Engine
 
-__all__ = ["Faults", "Host", "Listener", "Peer", "World"]
+__all__ = ["Faults", "Host", "Listener", "Peer", "Wakeup", "World"]
 
 InputT = TypeVar("InputT")
 
@@ -43,8 +43,14 @@ class World:
     """Virtual time and a seeded network with hosts and scripted peers on it."""
 
     def __init__(self, seed: int = 0, *, faults: Faults | None = None, trace_lines: int = 5000) -> None:
-        """Make an empty world at time 0. `faults` is how links misbehave unless told otherwise when they are made."""
+        """Make an empty world at time 0. `faults` is how links misbehave unless told otherwise when they are made.
+
+        `trace_lines` is how many lines of the trace are kept; with 0 none is written, which takes half of the time.
+        """
+        self.seed = seed
         self.faults = faults or Faults()
+        self.random = random.Random(f"script {seed}")  # noqa: S311 - repeatable is the point
+        """Chance for the script, apart from the network's: to draw once more here changes nothing there."""
         self._schedule = Schedule(random.Random(seed))  # noqa: S311 - repeatable is the point
         self._listeners: dict[tuple[str, int], Listener] = {}
         self._trace: deque[str] = deque(maxlen=trace_lines)
@@ -68,13 +74,17 @@ class World:
         port: int | None = None,
         faults: Faults | None = None,
         bad_certificate: bool = False,
+        turn_seconds: float = 0.0,
     ) -> Host[InputT]:
         """Give `engine` a place in the network; with `port` it listens. It is wrapped in `Checked` if it is not yet.
 
-        `faults` and `bad_certificate` apply to links that others open to it.
+        `faults` and `bad_certificate` apply to links that others open to it. `turn_seconds` is how long each of its
+        turns takes; work costs no virtual time otherwise, and then nobody waits for anybody's work.
         """
-        checked = engine if isinstance(engine, Checked) else Checked(engine)
-        host: Host[InputT] = Host(self.dial, self._schedule, name, Traced(checked, name, self._trace.append))
+        checked: Engine[InputT | Input] = engine if isinstance(engine, Checked) else Checked(engine)
+        if self._trace.maxlen:
+            checked = Traced(checked, name, self._trace.append)
+        host: Host[InputT] = Host(self.dial, self._schedule, name, checked, turn_seconds)
         if port is not None:
             host.listener = self.listen(name, port, faults=faults, bad_certificate=bad_certificate)
             host.listener.acceptor = host.accept
@@ -122,7 +132,20 @@ class World:
             self._listeners[name, port].accept(far, caller.name, tls)
             self._schedule.after(latency, lambda: caller.opened(near))
 
-        self._schedule.after(latency, arrive)
+        self._schedule.after(latency + faults.connect_seconds, arrive)
+
+    def after(self, seconds: float, callback: Callable[[], None]) -> Wakeup:
+        """Call `callback` in `seconds` of virtual time; `cancel()` what is returned, and it is not called."""
+        return self._schedule.after(seconds, callback)
+
+    def jump(self, seconds: float) -> None:
+        """Let the clock jump, as it does for a machine that was asleep: what was due meanwhile happens late, in order.
+
+        Raises ValueError for negative `seconds`: monotonic clocks do not go back.
+        """
+        if seconds < 0:
+            raise ValueError(f"a monotonic clock cannot jump by {seconds} seconds")
+        self._schedule.now += seconds
 
     def _failure(self, name: str, port: int, tls: TlsPolicy | None, faults: Faults) -> ConnectFailure | None:
         listener = self._listeners.get((name, port))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -137,3 +138,87 @@ def test_the_trace_is_bounded() -> None:
     client.send(b"hello")
     world.run()
     assert len(world.trace) == 3
+
+
+def test_a_world_without_a_trace(world: World) -> None:
+    silent = World(trace_lines=0)
+    for each in (world, silent):
+        each.host("gateway", Echo(), port=8787)
+        client = each.peer("gateway", 8787)
+        client.send(b"hello")
+        each.run()
+        assert client.received == b"hello"
+    assert world.trace
+    assert silent.trace == []
+
+
+def test_the_chance_of_the_script_is_apart_from_that_of_the_network() -> None:
+    def run(draws: int) -> list[str]:
+        world = World(3, faults=Faults(torn=0.5, jitter_seconds=0.01))
+        world.host("gateway", Echo(), port=8787)
+        client = world.peer("gateway", 8787)
+        for _ in range(draws):
+            world.random.random()
+        client.send(bytes(2000))
+        world.run()
+        return world.trace
+
+    assert run(0) == run(5)
+    assert World(3).random.random() == World(3).random.random() != World(4).random.random()
+
+
+def test_something_may_be_called_later_or_withdrawn(world: World) -> None:
+    times: list[float] = []
+    world.after(2.0, lambda: times.append(world.time))
+    world.after(1.0, lambda: times.append(world.time)).cancel()
+    world.run()
+    assert times == [2.0]
+
+
+def test_the_clock_jumps(world: World) -> None:
+    times: list[float] = []
+    world.after(1.0, lambda: times.append(world.time))
+    world.after(200.0, lambda: times.append(world.time))
+    world.jump(100.0)
+    assert (world.time, times) == (100.0, [])
+    world.run()
+    assert times == [100.0, 200.0]
+    with pytest.raises(ValueError, match="cannot jump by -1"):
+        world.jump(-1.0)
+
+
+def test_a_slow_listener(world: World) -> None:
+    world.listen("slow", 1, faults=Faults(latency_seconds=0.5, connect_seconds=3.0))
+    client = world.peer("slow", 1)
+    world.run(until=3.9)
+    assert not client.connected
+    world.run(until=4.0)
+    assert client.connected
+
+
+def test_turns_that_take_time_hold_up_what_comes_behind_them(world: World) -> None:
+    host = world.host("gateway", Echo(), port=8787, faults=Faults(latency_seconds=0.0), turn_seconds=1.0)
+    times: list[float] = []
+    clients = [world.peer("gateway", 8787) for _ in range(3)]
+    for client in clients:
+        client.on_data = lambda _: times.append(world.time)
+        client.send(b"hello")
+    world.run()
+    # A turn for the start, one for each client that comes, and one for the clock after each.
+    assert times[0] >= 4.0
+    assert [later - earlier for earlier, later in itertools.pairwise(times)] == [pytest.approx(times[1] - times[0])] * 2
+    assert host.busy_until > times[-1]
+
+
+def test_a_host_breaks_its_links_and_counts_what_waits(world: World) -> None:
+    host = world.host("gateway", Echo(), port=8787, faults=Faults(buffer_bytes=10))
+    client = world.peer("gateway", 8787)
+    client.on_data = lambda _: client.set_reading(False)
+    client.send(b"x" * 100)
+    world.run(until=1.0)
+    assert host.unsent_bytes > 0
+    host.break_links()
+    client.set_reading(True)
+    world.run()
+    assert client.broken
+    assert host.unsent_bytes == 0

@@ -21,6 +21,7 @@ class Owner:
         self.reads: list[tuple[float, int]] = []
         self.ends: list[bool] = []
         self.reports: list[int] = []
+        self.busy_until = 0.0
         end.owner = self
         end.set_reading(True)
 
@@ -286,3 +287,58 @@ def test_the_same_seed_gives_the_same_run(seed: int) -> None:
         net.run()
         runs.append(net.far.reads)
     assert runs[0] == runs[1] != runs[2]
+
+
+def test_a_bandwidth_spreads_what_is_sent_in_time() -> None:
+    net = Net(Faults(latency_seconds=0.5, bytes_per_second=1000.0))
+    net.near.end.send([b"x" * 100])
+    net.near.end.send([b"y" * 300])
+    net.run()
+    assert net.far.reads == [(pytest.approx(0.6), 100), (pytest.approx(0.9), 300)]
+
+
+def test_a_line_that_was_idle_owes_nothing() -> None:
+    net = Net(Faults(latency_seconds=0.0, bytes_per_second=1000.0))
+    net.near.end.send([b"x" * 100])
+    net.run()
+    net.schedule.after(5.0, lambda: net.near.end.send([b"y" * 100]))
+    net.run()
+    assert [time for time, _ in net.far.reads] == [pytest.approx(0.1), pytest.approx(5.2)]
+
+
+def test_both_ends_read_at_the_rate_of_their_link() -> None:
+    net = Net(Faults(latency_seconds=0.0, read_bytes_per_second=10.0))
+    net.near.end.send([b"x" * 25])
+    net.run()
+    assert net.far.reads == [(0.0, 10), (1.0, 10), (2.0, 5)]
+
+
+def test_who_is_busy_reads_later() -> None:
+    net = Net(Faults(latency_seconds=0.0))
+    net.far.busy_until = 3.0
+    net.near.end.send([b"x"])
+    net.near.end.end_sending()
+    net.run()
+    assert net.far.reads == [(3.0, 1)]
+    assert net.far.ends == [True]
+
+
+def test_a_half_closed_direction_ends_in_order_and_the_other_one_goes_on() -> None:
+    net = Net(Faults(half_close=1.0))
+    net.near.end.send([b"x" * 10])
+    net.run()
+    assert (net.far.data, net.far.ends) == (b"", [True])
+    net.far.end._faults = net.near.end._faults = Faults()
+    net.far.end.send([b"still here"])
+    net.run()
+    assert net.near.data == b"still here"
+
+
+def test_what_comes_after_a_half_close_meets_a_reset() -> None:
+    net = Net(Faults(half_close=1.0))
+    net.near.end.send([b"x" * 10])
+    net.run()
+    net.near.end.send([b"more"])
+    net.run()
+    assert net.near.ends == [False]
+    assert net.far.ends == [True]

@@ -57,3 +57,14 @@ def test_chance() -> None:
     assert schedule.chance(1.0)
     draws = [schedule.chance(0.3) for _ in range(1000)]
     assert 200 < sum(draws) < 400
+
+
+def test_what_a_jump_of_the_clock_has_passed_happens_late_and_in_order() -> None:
+    schedule = Schedule(random.Random(1))
+    seen: list[tuple[str, float]] = []
+    schedule.at(1.0, lambda: seen.append(("first", schedule.now)))
+    schedule.at(2.0, lambda: seen.append(("second", schedule.now)))
+    schedule.now = 10.0
+    while schedule.step(float("inf")):
+        pass
+    assert seen == [("first", 10.0), ("second", 10.0)]
