@@ -30,6 +30,7 @@ from ._handshake import (
     wants_upgrade,
 )
 from ._mask import IMPLEMENTATION, apply_mask
+from ._messages import MessageEvent, MessageSocket
 from ._negotiation import DeflatePolicy
 from ._opening import Opening, OpeningEvent
 from ._oracle import OracleConnection
@@ -46,7 +47,9 @@ __all__ = [
     "DeflatePolicy",
     "Delivery",
     "Failed",
+    "MessageEvent",
     "MessagePiece",
+    "MessageSocket",
     "Opcode",
     "Opening",
     "OpeningEvent",

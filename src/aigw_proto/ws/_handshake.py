@@ -49,7 +49,7 @@ _VERSION = b"13"
 _Fields = dict[bytes, list[bytes]]  # the values of each header, its name in lower case
 _NO_VALUES: list[bytes] = []  # never changed
 
-_OURS = frozenset(
+OURS = frozenset(
     {
         b"connection",
         b"content-length",
@@ -224,7 +224,7 @@ def _check_subprotocols(subprotocols: Collection[str]) -> str | None:
 
 def _check_extra(headers: Headers | None) -> Headers:
     for name, _ in headers or ():
-        if name.lower() in _OURS:
+        if name.lower() in OURS:
             raise LocalProtocolError(f"the handshake itself gives the header {name.decode('latin-1')}")
     return headers or []
 
