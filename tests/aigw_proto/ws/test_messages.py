@@ -10,10 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aigw_proto import BytesReceived, CloseLink, EndSending, LinkAccepted, LocalProtocolError, PeerClosed, Signal
+from aigw_proto import (
+    BytesReceived,
+    CloseLink,
+    EndSending,
+    Journal,
+    LinkAccepted,
+    LocalProtocolError,
+    PeerClosed,
+    Signal,
+)
 from aigw_proto._kinds import LinkId
 from aigw_proto._limits import HttpLimits, WebSocketLimits
-from aigw_proto.gateway import GatewayConfig, GatewayEngine, GatewaySettings
+from aigw_proto.gateway import GatewayConfig, GatewayEngine, GatewaySettings, RequestRecord
 from aigw_proto.providers import ProviderTable
 from aigw_proto.testing import Playbook
 from aigw_proto.ws import (
@@ -353,7 +362,7 @@ LINK = LinkId(0)
 def test_the_gateway_takes_it_for_a_client() -> None:
     config = GatewayConfig((GatewaySettings(),), ProviderTable.builtin())
     engine = GatewayEngine(config, random_bytes=random.Random(1).randbytes, epoch_unix_seconds=0.0)
-    with Playbook(engine) as play:
+    with Playbook(engine, ignore=(Journal,)) as play:
         socket = MessageSocket(now=play.now, target=b"/v1/local/default", headers=HEADERS)
 
         def exchange() -> None:
@@ -376,6 +385,10 @@ def test_the_gateway_takes_it_for_a_client() -> None:
         assert socket.ended
         play.feed(PeerClosed(LINK, clean=True)).expect(CloseLink(LINK))
     play.checked.finish()
+    (journal,) = play.ignored
+    assert isinstance(journal, Journal)
+    assert isinstance(journal.entry, RequestRecord)
+    assert journal.entry.peer == "192.0.2.1:4000"
 
 
 def test_masks_are_zero_so_that_bytes_stand_as_they_were() -> None:
