@@ -10,6 +10,7 @@ __all__ = [
     "ACCEPT_PAUSE_SECONDS",
     "HANDSHAKE_SECONDS",
     "MOST_HANDSHAKES",
+    "address_pair",
     "handshake_error",
     "is_passing",
     "readable_address",
@@ -30,6 +31,11 @@ _PASSING = frozenset(
 def is_passing(error: OSError) -> bool:
     """Say whether accept(2) means one connection, or a while, and not the listener for good."""
     return error.errno in _PASSING
+
+
+def address_pair(address: tuple[str, int] | tuple[str, int, int, int] | str) -> tuple[str, int]:
+    """Return host and port of a socket's address; for a UNIX socket, the path and 0."""
+    return (address, 0) if isinstance(address, str) else (address[0], address[1])
 
 
 def readable_address(address: tuple[str, int] | str) -> str:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from aigw_proto import client as core
 from aigw_proto.envelopes import Step as WireStep
-from aigw_proto.envelopes import StepSettings
 
 from ._anyio_calls import Call, Calls
-from ._anyio_connection import hold, open_request
+from ._anyio_connection import hold
 from ._anyio_driver import Driver
 from ._client_errors import UnexpectedStream, failed_request
-from ._client_replies import Chunk, Query, Reply, Step, encode_query
+from ._client_replies import Chunk, Query, Reply, Step
+from ._client_requests import open_request, wire_steps
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -27,13 +27,11 @@ if TYPE_CHECKING:
     from typing import Self
 
     from aigw_proto._effects import TlsPolicy
-    from aigw_proto.envelopes import Metadata
+    from aigw_proto.envelopes import Metadata, StepSettings
     from aigw_proto.http import Headers
     from aigw_proto.ws import DeflatePolicy
 
 __all__ = ["Gateway", "ReplyStream", "connect"]
-
-_NO_SETTINGS = StepSettings()
 
 
 class ReplyStream:
@@ -173,7 +171,7 @@ class Gateway:
 
         The rest is as for `create()`.
         """
-        call = await self._calls.start(_wire_steps(steps), event_id, timeout)
+        call = await self._calls.start(wire_steps(steps), event_id, timeout)
         try:
             item = await call.next()
             match item:
@@ -210,7 +208,7 @@ class Gateway:
         self, steps: Sequence[Step], *, event_id: str | None = None, timeout: float | None = None
     ) -> ReplyStream:
         """Send one request with fallbacks and read its answer as it comes; see `create_steps()` and `stream()`."""
-        return ReplyStream(self._calls, _wire_steps(steps), event_id, timeout)
+        return ReplyStream(self._calls, wire_steps(steps), event_id, timeout)
 
 
 @asynccontextmanager
@@ -247,18 +245,3 @@ async def connect(
     calls.connection.attach(driver)
     async with hold(driver, calls.connection, request) as opened:
         yield Gateway(calls, opened)
-
-
-def _wire_steps(steps: Sequence[Step]) -> tuple[WireStep, ...]:
-    if not steps:
-        raise ValueError("steps: expected at least one")
-    return tuple(
-        WireStep(
-            step.provider,
-            step.endpoint,
-            tuple((step.headers or {}).items()),
-            encode_query(step.query),
-            step.settings or _NO_SETTINGS,
-        )
-        for step in steps
-    )

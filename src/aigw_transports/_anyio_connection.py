@@ -20,16 +20,13 @@ from aigw_proto import client as core
 from ._client_errors import failed_request, failed_to_open
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator
 
     from anyio.abc import TaskStatus
 
-    from aigw_proto._effects import TlsPolicy
-    from aigw_proto.ws import DeflatePolicy
-
     from ._anyio_driver import Driver
 
-__all__ = ["FAREWELL_SECONDS", "Connection", "Mailbox", "Runner", "hold", "open_request"]
+__all__ = ["FAREWELL_SECONDS", "Connection", "Mailbox", "Runner", "hold"]
 
 FAREWELL_SECONDS = 1.0
 """How long a cancelled program waits for the closing handshake before it resets the connection."""
@@ -156,29 +153,6 @@ class Connection(Generic[InputT]):
         if self._go_on is not None:
             self._go_on.set()
         self._go_on = None if allowed else anyio.Event()
-
-
-def open_request(
-    url: str,
-    *,
-    token: str | None,
-    token_form: core.TokenForm,
-    headers: Mapping[str, str] | None,
-    subprotocols: Sequence[str],
-    compression: DeflatePolicy | None,
-    tls: TlsPolicy | None,
-) -> core.OpenConnection:
-    """Return what `Connection.open()` takes. Raises ValueError for a bad URL, LocalProtocolError for bad fields."""
-    if isinstance(subprotocols, str):
-        raise TypeError("subprotocols: expected a list of names, got one str")
-    location = core.parse_url(url)
-    if isinstance(location, str):
-        raise ValueError(f"url: {location}")  # noqa: TRY004 - a string here is the complaint
-    request = core.OpenConnection(
-        location, token, token_form, tuple((headers or {}).items()), tuple(subprotocols), compression, tls
-    )
-    core.check_open(request)
-    return request
 
 
 @asynccontextmanager

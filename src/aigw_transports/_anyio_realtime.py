@@ -14,11 +14,12 @@ import anyio.lowlevel
 
 from aigw_proto import client as core
 from aigw_proto._effects import Deliver
-from aigw_proto._errors import CloseCode, LocalProtocolError
+from aigw_proto._errors import CloseCode
 
-from ._anyio_connection import Connection, Mailbox, hold, open_request
+from ._anyio_connection import Connection, Mailbox, hold
 from ._anyio_driver import Driver
 from ._client_errors import ConnectionLost, lost_connection
+from ._client_requests import ended_in_order, message_to_send, open_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from aigw_proto.ws import DeflatePolicy
 
 __all__ = ["RealtimeConnection", "connect_realtime"]
-
-_GOOD_ENDS = frozenset((CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RECEIVED))
 
 
 class _Session:
@@ -108,11 +107,10 @@ class RealtimeConnection:
         and LocalProtocolError for text that has no UTF-8 form. A message that was sent just before the end may not
         have arrived.
         """
-        binary = not isinstance(message, str)
-        payload = bytes(message) if isinstance(message, bytes | bytearray | memoryview) else _encode(message)
+        sending = message_to_send(message)
         await anyio.lowlevel.checkpoint()
         await self._session.connection.room()
-        self._session.connection.feed(core.SendMessage(payload, binary))
+        self._session.connection.feed(sending)
 
     async def receive(self) -> str | bytes:
         """Return the next message: text as `str`, binary as `bytes`. Cancelling loses none.
@@ -146,7 +144,7 @@ class RealtimeConnection:
         try:
             return await self.receive()
         except ConnectionLost as lost:
-            if lost.closed_by is core.ClosedBy.PROGRAM or lost.code in _GOOD_ENDS:
+            if ended_in_order(lost):
                 raise StopAsyncIteration from None
             raise
 
@@ -201,12 +199,3 @@ async def connect_realtime(
             yield RealtimeConnection(session, opened)
     finally:
         session.abandon()
-
-
-def _encode(text: object) -> bytes:
-    if not isinstance(text, str):
-        raise TypeError(f"message: expected str or bytes, got {type(text).__name__}")
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise LocalProtocolError(f"message: text has no UTF-8 form: {error.reason}") from None

@@ -8,10 +8,9 @@ import pytest
 
 from aigw_proto import client as core
 from aigw_proto._effects import Deliver
-from aigw_proto._errors import LocalProtocolError
 from aigw_proto._inputs import ConnectFailure
 from aigw_proto.ws import DeflatePolicy
-from aigw_transports._anyio_connection import Connection, Mailbox, hold, open_request
+from aigw_transports._anyio_connection import Connection, Mailbox, hold
 from aigw_transports._anyio_driver import Driver
 from aigw_transports._client_errors import ConnectionFailed, ConnectionLost
 from support.client_bench import ScriptedRunner
@@ -147,7 +146,7 @@ def test_without_a_driver_nothing_is_fed() -> None:
     connection.feed(core.CloseConnection())
 
 
-# open_request()
+# hold()
 
 
 def request(url: str, **headers: str) -> core.OpenConnection:
@@ -160,23 +159,6 @@ def request(url: str, **headers: str) -> core.OpenConnection:
         compression=DeflatePolicy(),
         tls=None,
     )
-
-
-def test_a_request_has_everything_in_its_place() -> None:
-    url = core.GatewayUrl(secure=False, host="h", port=80, host_header=b"h", target=b"/v1/a/g/openai?model=m")
-    assert request("ws://h/v1/a/g/openai?model=m", Authorization="Bearer k") == core.OpenConnection(
-        url, "t", core.TokenForm.SUBPROTOCOL, (("Authorization", "Bearer k"),), ("realtime",), DeflatePolicy(), None
-    )
-
-
-def test_mistakes_are_found_before_anything_is_connected() -> None:
-    with pytest.raises(ValueError, match="url: scheme"):
-        request("http://h/")
-    with pytest.raises(LocalProtocolError, match="header 'host'"):
-        request("ws://h/", host="x")
-
-
-# hold()
 
 
 def pass_on(connection: Connection[core.RealtimeInput]) -> Callable[[Deliver], None]:
