@@ -13,6 +13,7 @@ from aigw_proto.ws import DeflatePolicy
 from aigw_transports._anyio_connection import Connection, Mailbox, hold
 from aigw_transports._anyio_driver import Driver
 from aigw_transports._client_errors import ConnectionFailed, ConnectionLost
+from aigw_transports._client_requests import open_request
 from support.client_bench import ScriptedRunner
 from support.live import Hand, played, run
 
