@@ -19,6 +19,7 @@ __all__ = ["parse_server_message"]
 
 _Slice: TypeAlias = msgspec.Raw | msgspec.UnsetType
 _MAX_STEP_DIGITS = 9
+_NO_STEP = 10**_MAX_STEP_DIGITS
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -129,7 +130,7 @@ def _typed(metadata: _Metadata) -> Metadata:
 def _step(value: str | int | None) -> int | None:
     if isinstance(value, str):
         return int(value) if value.isascii() and value.isdigit() and len(value) <= _MAX_STEP_DIGITS else None
-    return value
+    return None if value is None or not 0 <= value < _NO_STEP else value
 
 
 def _read_leniently(data: bytes) -> _Message | None:

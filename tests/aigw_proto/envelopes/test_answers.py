@@ -60,6 +60,8 @@ def test_the_documented_error_has_no_event_id() -> None:
         ('{"type":"universal.done","metadata":{"step":"x"}}', DoneFrame(NOTHING)),
         ('{"type":"universal.done","metadata":{"step":"٣"}}', DoneFrame(NOTHING)),
         ('{"type":"universal.done","metadata":{"step":"' + "9" * 5000 + '"}}', DoneFrame(NOTHING)),
+        ('{"type":"universal.done","metadata":{"step":' + "9" * 72 + "}}", DoneFrame(NOTHING)),
+        ('{"type":"universal.done","metadata":{"step":-1}}', DoneFrame(NOTHING)),
         (
             '{"type":"universal.done","metadata":{"step":{},"eventId":"e"}}',
             DoneFrame(Metadata("e", None, None, None, None)),
