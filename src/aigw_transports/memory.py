@@ -17,7 +17,7 @@ TLS is recorded (`Peer.tls`), not performed; a listener may be marked as having 
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, TypeVar
 
 from aigw_proto._inputs import ConnectFailure, Input
@@ -51,6 +51,8 @@ class World:
         self.faults = faults or Faults()
         self.random = random.Random(f"script {seed}")  # noqa: S311 - repeatable is the point
         """Chance for the script, apart from the network's: to draw once more here changes nothing there."""
+        self.counts: Counter[str] = Counter()
+        """What a scenario wants to be counted: `requests`, `sessions` and `messages` are in the summary of a run."""
         self._schedule = Schedule(random.Random(seed))  # noqa: S311 - repeatable is the point
         self._listeners: dict[tuple[str, int], Listener] = {}
         self._trace: deque[str] = deque(maxlen=trace_lines)

@@ -1,4 +1,4 @@
-"""The command line: `aigw serve`, `aigw mock`, `aigw call`, `aigw demo`.
+"""The command line: `aigw serve`, `aigw mock`, `aigw call`, `aigw demo`, `aigw sim`.
 
 This file reads arguments and turns what goes wrong into one line and an exit status: 0 for success, 1 when something
 could not be done, 2 when the command line or the configuration is wrong.
@@ -22,10 +22,12 @@ import anyio
 from aigw_proto.mock import MockFault, parse_fault
 
 from .._tls import BadTlsFile, server_context
+from ..simulation import UnknownScenario
 from . import config
 from ._call import DEFAULT_URL, call
 from ._demo import run_demo
 from ._serve import StartError, drop_output, run_mock, run_serve
+from ._sim import list_scenarios, parse_seeds, run_sim
 from .log import make_log
 
 if TYPE_CHECKING:
@@ -128,6 +130,18 @@ examples (after "aigw serve" in another terminal):
 
 The exit status is 0 for an answer, 1 for an error, 2 for a wrong argument.
 """
+_SIM_EXAMPLES = f"""\
+scenarios:
+{list_scenarios()}
+  FILE.py:FUNCTION or MODULE:FUNCTION, one of your own: a function of a World
+
+examples:
+  aigw sim --scenario mixed --seeds 0..999
+      A thousand runs with both APIs and faults on every link.
+
+  aigw sim --scenario mixed --seeds 17 --trace
+      One of them, with everything that happened.
+"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -151,6 +165,7 @@ def build_parser() -> argparse.ArgumentParser:
         "seconds.",
     )
     demo.set_defaults(run=_demo)
+    _add_sim(commands.add_parser)
     return parser
 
 
@@ -159,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except config.ConfigError as error:
+    except (config.ConfigError, UnknownScenario) as error:
         return _complain(str(error), 2)
     except StartError as error:
         return _complain(str(error), 1)
@@ -253,6 +268,24 @@ def _add_call(add_parser: AddParser) -> None:
     parser.set_defaults(run=_call)
 
 
+def _add_sim(add_parser: AddParser) -> None:
+    parser = add_parser(
+        "sim",
+        help="run simulated sessions on a bad network",
+        description="Run a scenario with many seeds in a simulated network: clients, the gateway and providers in one "
+        "process, on virtual time. The same seed gives the same run. Exits with 1 when something did not hold.",
+        epilog=_SIM_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--scenario", default="mixed", metavar="NAME", help="what to run (default: %(default)s)")
+    parser.add_argument("--seeds", type=_seeds, default=range(1000), metavar="A..B", help="default: 0..999")
+    parser.add_argument("--trace", action="store_true", help="print every input and effect of every engine")
+    parser.add_argument(
+        "--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N", help="processes (default: one for each core)"
+    )
+    parser.set_defaults(run=_sim)
+
+
 def _add_transport(parser: argparse.ArgumentParser, default: str | None) -> None:
     parser.add_argument(
         "--transport",
@@ -335,6 +368,25 @@ def _call(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     del options  # it has none
     return run_demo(sys.stdout)
+
+
+def _sim(options: argparse.Namespace) -> int:
+    return run_sim(
+        options.scenario, options.seeds, trace=options.trace, jobs=options.jobs, out=sys.stdout, err=sys.stderr
+    )
+
+
+def _seeds(text: str) -> range:
+    try:
+        return parse_seeds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _jobs(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= 1024:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a number from 1 to 1024, got {text!r}")
 
 
 def _port(text: str) -> int:

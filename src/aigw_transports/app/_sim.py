@@ -1,0 +1,100 @@
+"""`aigw sim`: runs scenarios of the simulation from the shell."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, TextIO
+
+from ..simulation import SCENARIOS, SimulationFailed, Summary, load_scenario, run_seed, run_seeds
+
+if TYPE_CHECKING:
+    from ..simulation import Outcome
+
+__all__ = ["list_scenarios", "parse_seeds", "run_sim"]
+
+_BAR = 30
+_SECONDS_BETWEEN_BARS = 0.2
+_MOST_TRACE_LINES = 1_000_000
+
+
+def parse_seeds(text: str) -> range:
+    """Return the seeds that `A..B` means, both included, or the one that `A` means. Raises ValueError."""
+    found = re.fullmatch(r"(\d{1,18})(?:\.\.(\d{1,18}))?", text, re.ASCII)
+    if found is None:
+        raise ValueError(f"expected seeds as A..B, got {text!r}")
+    first, last = int(found[1]), int(found[2] or found[1])
+    if last < first:
+        raise ValueError(f"expected seeds as A..B with A not beyond B, got {text!r}")
+    return range(first, last + 1)
+
+
+def list_scenarios() -> str:
+    """Return a line for each scenario that comes with the project."""
+    lines = [f"  {name:<12}{(scenario.__doc__ or '').partition(chr(10))[0]}" for name, scenario in SCENARIOS.items()]
+    return "\n".join(lines)
+
+
+class _Bar:
+    """A progress bar on a terminal; nothing anywhere else."""
+
+    def __init__(self, err: TextIO, total: int) -> None:
+        self._err, self._total = err, total
+        self._done = self._failed = 0
+        self._started = time.monotonic()
+        self._drawn_at = 0.0
+        self._is_drawn = err.isatty()
+
+    def advance(self, outcome: Outcome) -> None:
+        self._done += outcome.seeds
+        self._failed += len(outcome.failures)
+        now = time.monotonic()
+        if self._is_drawn and (now - self._drawn_at > _SECONDS_BETWEEN_BARS or self._done == self._total):
+            self._drawn_at = now
+            full = _BAR * self._done // self._total
+            rate = self._done / max(now - self._started, 1e-9)
+            left = (self._total - self._done) / rate
+            text = f"{self._done} of {self._total} seeds, {rate:.0f} a second, {left:.0f} s left, {self._failed} failed"
+            self._err.write(f"\r[{'#' * full}{' ' * (_BAR - full)}] {text}\x1b[K")
+            self._err.flush()
+
+    def end(self) -> None:
+        if self._is_drawn:
+            self._err.write("\n")
+
+
+def run_sim(name: str, seeds: range, *, trace: bool, jobs: int, out: TextIO, err: TextIO) -> int:
+    """Run a scenario; print what failed, and a summary. The status is 1 when a seed failed. Raises UnknownScenario."""
+    if trace:
+        return _run_traced(name, seeds, out)
+    bar = _Bar(err, len(seeds))
+    summary = run_seeds(name, seeds, jobs=jobs, progress=bar.advance)
+    bar.end()
+    out.writelines(f"{failed}\n\n" for failed in summary.failures)
+    out.write(_sum_up(name, summary))
+    return 1 if summary.failures else 0
+
+
+def _run_traced(name: str, seeds: range, out: TextIO) -> int:
+    scenario = load_scenario(name)
+    for seed in seeds:
+        try:
+            world = run_seed(scenario, seed, trace_lines=_MOST_TRACE_LINES)
+        except SimulationFailed as failed:
+            out.writelines(f"{line}\n" for line in failed.trace)
+            out.write(f"{name}, seed {seed}: {failed.complaint}\n")
+            return 1
+        out.writelines(f"{line}\n" for line in world.trace)
+        out.write(f"{name}, seed {seed}: held, {world.time:.3f} s of virtual time\n")
+    return 0
+
+
+def _sum_up(name: str, summary: Summary) -> str:
+    seconds = max(summary.seconds, 1e-9)
+    failed = f"{len(summary.failures)} FAILED" if summary.failures else "none failed"
+    return (
+        f"{name}: {summary.seeds} seeds in {summary.seconds:.1f} s, {failed}\n"
+        f"{summary.requests} requests, {summary.sessions} realtime sessions and {summary.messages} messages in "
+        f"{summary.virtual_seconds / 3600:.1f} hours of virtual time; {summary.messages / 10 / seconds:.0f} times ten "
+        "messages a second\n"
+    )

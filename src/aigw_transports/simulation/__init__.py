@@ -1,0 +1,41 @@
+"""Simulation: scenarios run with thousands of seeds in the memory world, and what must hold in each of them.
+
+A scenario is a function of a `World`: it puts hosts and peers into it, lets things happen, and raises AssertionError
+when something does not hold. `simulate()` runs one with many seeds in a test, `aigw sim` from the shell. What fails is
+named by its seed, and that seed runs the same way again.
+"""
+
+from ._plan import bad_link, is_smooth
+from ._realtime import Close, End, Leaving, Message, Pace, RealtimeProvider, RealtimeSession
+from ._run import Outcome, SimulationFailed, Summary, UnknownScenario, load_scenario, run_seed, run_seeds, simulate
+from ._scenarios import SCENARIOS, Scenario
+from ._traffic import Traffic, gateway_engine
+from ._universal import Order, Request, UniversalClient, UniversalProvider
+
+__all__ = [
+    "SCENARIOS",
+    "Close",
+    "End",
+    "Leaving",
+    "Message",
+    "Order",
+    "Outcome",
+    "Pace",
+    "RealtimeProvider",
+    "RealtimeSession",
+    "Request",
+    "Scenario",
+    "SimulationFailed",
+    "Summary",
+    "Traffic",
+    "UniversalClient",
+    "UniversalProvider",
+    "UnknownScenario",
+    "bad_link",
+    "gateway_engine",
+    "is_smooth",
+    "load_scenario",
+    "run_seed",
+    "run_seeds",
+    "simulate",
+]
