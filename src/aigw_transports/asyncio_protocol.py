@@ -23,6 +23,7 @@ from aigw_proto.conductor import FLUSH_SECONDS
 from ._asyncio_accept import Acceptor, bound_address, listen
 from ._asyncio_connect import attach, open_socket
 from ._asyncio_link import READ_BYTES, Link, Owner
+from ._asyncio_messages import MessageLink
 from ._asyncio_tls import CLOSE_NOTIFY_SECONDS, SecureTransport
 from ._connect_errors import not_opened, not_secured
 from ._driver import BaseDriver, log_to_standard_library
@@ -36,8 +37,17 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
     from aigw_proto._kinds import Engine
+    from aigw_proto.ws import MessageSocket
 
-__all__ = ["CLOSE_NOTIFY_SECONDS", "FLUSH_SECONDS", "Driver", "listen", "log_to_standard_library", "serve"]
+__all__ = [
+    "CLOSE_NOTIFY_SECONDS",
+    "FLUSH_SECONDS",
+    "Driver",
+    "MessageLink",
+    "listen",
+    "log_to_standard_library",
+    "serve",
+]
 
 InputT = TypeVar("InputT")
 _EARLY_SECONDS = 0.001  # uvloop's timers count whole milliseconds, from the beginning of the loop's pass
@@ -145,7 +155,10 @@ class Driver(BaseDriver[InputT, Link]):
         self._gone.set()
 
     def accept(self, peer: str) -> Link:
-        """See `Host`."""
+        """Return the protocol for a connection from `peer` that something else accepts, while the driver runs.
+
+        For transports of any kind, such as those of `loop.create_unix_server()`. `peer` is for people to read.
+        """
         number = self._conductor.new_link()
         link = Link(self, number, LinkAccepted(number, peer))
         if self._conductor.ended:
@@ -153,6 +166,15 @@ class Driver(BaseDriver[InputT, Link]):
         else:
             self._links[number] = link
         return link
+
+    def accept_messages(self, peer: str, socket: MessageSocket) -> MessageLink:
+        """Serve a WebSocket that a framework has framed, from `peer`. RuntimeError when `run()` has not begun.
+
+        When the engine has drained, it is refused with 503.
+        """
+        if not self._begun:
+            raise RuntimeError("the driver is not running")
+        return MessageLink(self, peer, socket)
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """See `Host`."""

@@ -1,0 +1,139 @@
+"""What the tests of the examples share: a fake provider, a client of other hands, programs that are told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio.from_thread
+import pytest
+import websockets.exceptions
+from websockets.sync.client import ClientConnection, connect
+
+from aigw_proto import Input, ShutdownRequested
+from aigw_proto.mock import MockEngine
+from aigw_transports.asyncio_protocol import Driver, serve
+
+if TYPE_CHECKING:
+    from aigw_proto import Engine
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+PATIENCE_SECONDS = 60  # only for what hangs
+QUERY = {"model": "m", "messages": [{"role": "user", "content": "Hello there"}]}
+
+
+@contextlib.contextmanager
+def served(engine: Engine[Input], journal: Callable[[object], None] | None = None) -> Generator[tuple[str, int]]:
+    """Run an engine on loopback in a thread; gives its address."""
+    with anyio.from_thread.start_blocking_portal() as portal:
+        running, driver = portal.start_task(functools.partial(_serve, engine, journal))
+        try:
+            yield driver.addresses[0]
+        finally:
+            portal.call(driver.feed, ShutdownRequested(0.0))
+            running.result(PATIENCE_SECONDS)
+
+
+async def _serve(
+    engine: Engine[Input],
+    journal: Callable[[object], None] | None,
+    *,
+    task_status: anyio.abc.TaskStatus[Driver[Input]],
+) -> None:
+    await serve(engine, journal=journal, task_status=task_status)
+
+
+@contextlib.contextmanager
+def mock_provider() -> Generator[str]:
+    """Run the fake provider; gives its URL."""
+    with served(MockEngine()) as (host, port):
+        yield f"http://{host}:{port}"
+
+
+@contextlib.contextmanager
+def example(name: str, *arguments: str, provider: str) -> Generator[tuple[subprocess.Popen[str], str]]:
+    """Run an example as a program that serves the gateway; gives the process and its URL."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments],
+        env={**os.environ, "AIGW_PROVIDERS": provider},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("listening on ws://127.0.0.1:"), process.communicate()[1]
+        yield process, line.split()[-1]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ask(peer: ClientConnection, event_id: str, *, stream: bool = False) -> None:
+    query = {**QUERY, "stream": True} if stream else QUERY
+    request = {"provider": "openai", "endpoint": "chat/completions", "headers": {}, "query": query}
+    peer.send(json.dumps({"type": "universal.create", "eventId": event_id, "request": request}))
+
+
+def receive(peer: ClientConnection) -> dict[str, object]:
+    message: dict[str, object] = json.loads(peer.recv(timeout=PATIENCE_SECONDS))
+    return message
+
+
+def talk_to(url: str) -> None:
+    """Have a universal and a realtime conversation with a gateway, and be refused something."""
+    with connect(f"{url}/v1/local/default", compression=None, max_size=None) as peer:
+        ask(peer, "one")
+        created = receive(peer)
+        assert created["type"] == "universal.created"
+        assert "You said: Hello there" in json.dumps(created["response"])
+        for number in range(5):
+            ask(peer, str(number), stream=True)
+        kinds = [receive(peer)["type"]]
+        while kinds.count("universal.done") < 5:
+            kinds.append(receive(peer)["type"])
+        assert kinds.count("universal.stream") >= 25
+    assert peer.close_code == 1000
+    with connect(f"{url}/v1/local/default/openai?model=gpt-realtime", subprotocols=None, max_size=None) as session:
+        assert receive(session)["type"] == "session.created"
+        session.send(json.dumps({"type": "response.create", "response": {"instructions": "Say hello"}}))
+        while receive(session)["type"] != "response.done":
+            pass
+    with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
+        connect(f"{url}/v1/local/default/nobody")
+    assert refused.value.response.status_code == 400
+    assert b"nobody" in (refused.value.response.body or b"")
+
+
+def stop_within_a_request(process: subprocess.Popen[str], url: str) -> None:
+    """Tell a program to stop while a stream is under way, which is still finished."""
+    with connect(f"{url}/v1/local/default", compression=None, max_size=None) as peer:
+        ask(peer, "last", stream=True)
+        first = receive(peer)
+        process.send_signal(signal.SIGTERM)
+        kinds = [first["type"]]
+        with contextlib.suppress(websockets.exceptions.ConnectionClosed):
+            while True:
+                kinds.append(receive(peer)["type"])
+    assert kinds[-1] == "universal.done"
+    assert peer.close_code == 1001
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, "Traceback" in errors) == (0, False), errors
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds that another thread brings about."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    pause = threading.Event()
+    while not holds():
+        assert time.monotonic() < give_up
+        pause.wait(0.001)
