@@ -6,14 +6,15 @@ import errno
 import os
 import socket
 from collections import deque
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 from ._sync_wait import WRITABLE, Alarm
 
 __all__ = ["Address", "Attempt", "find_addresses"]
 
 _ATTEMPT_SECONDS = 0.25  # RFC 8305 section 5: before the next address is tried, too
-Address: TypeAlias = "tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]"
+_Name: TypeAlias = "tuple[str, int] | tuple[str, int, int, int]"
+Address: TypeAlias = "tuple[socket.AddressFamily, _Name]"
 
 
 class Attempt:
@@ -56,9 +57,7 @@ class Attempt:
             raise self._errors[0]
         raise ExceptionGroup("no address could be connected to", self._errors)
 
-    def _begin(
-        self, family: socket.AddressFamily, address: tuple[str, int] | tuple[str, int, int, int]
-    ) -> socket.socket | None:
+    def _begin(self, family: socket.AddressFamily, address: _Name) -> socket.socket | None:
         """Begin to connect; return the socket if it is open at once, as one on the same machine may be."""
         try:
             opened = socket.socket(family, socket.SOCK_STREAM)
@@ -105,13 +104,20 @@ def find_addresses(host: str, port: int, flags: int = 0) -> list[Address]:
     if not 0 <= port <= 65_535:
         raise OverflowError("port must be 0-65535.")
     found = socket.getaddrinfo(_ascii(host), port, type=socket.SOCK_STREAM, flags=flags)
-    pairs = ((family, address) for family, _, _, _, address in found if not isinstance(address[0], int))
-    addresses: list[Address] = list(dict.fromkeys(pairs))  # without what a Python that lacks IPv6 says of it
+    addresses: list[Address] = []
+    for family, _, _, _, address in found:
+        if _is_whole(address) and (family, address) not in addresses:
+            addresses.append((family, address))
     later = [each for each in addresses if each[0] != socket.AF_INET6]
     sooner = [each for each in addresses if each[0] == socket.AF_INET6]
     both = min(len(sooner), len(later))
     mixed = [address for pair in zip(sooner, later, strict=False) for address in pair]
     return mixed + sooner[both:] + later[both:]
+
+
+def _is_whole(address: _Name | tuple[int, bytes]) -> TypeGuard[_Name]:
+    """Tell addresses from what a Python that was built without IPv6 says of one of those."""
+    return isinstance(address[0], str)
 
 
 def _ascii(host: str) -> bytes:

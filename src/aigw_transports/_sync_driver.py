@@ -117,6 +117,10 @@ class Driver(BaseDriver[InputT, Link]):
             raise RuntimeError("the driver is not running")
         self.owner.post(self._feed, event)
 
+    def feed_here(self, event: InputT | Input) -> None:
+        """As `feed()`, but only in the thread of `run()`, and at once; dropped when the engine has ended."""
+        self._feed(event)
+
     def stop(self) -> None:
         """Reset every open link and end `run()`, without regard to the engine. From any thread or a signal handler."""
         self.owner.post(self._stop, None)
