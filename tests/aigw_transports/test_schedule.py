@@ -68,3 +68,25 @@ def test_what_a_jump_of_the_clock_has_passed_happens_late_and_in_order() -> None
     while schedule.step(float("inf")):
         pass
     assert seen == [("first", 10.0), ("second", 10.0)]
+
+
+def test_what_was_withdrawn_at_once_does_not_hide_what_comes_later() -> None:
+    schedule = Schedule(random.Random(1))
+    ran: list[float] = []
+    schedule.at(5.0, lambda: ran.append(schedule.now))
+    schedule.after(0.0, lambda: ran.append(-1.0)).cancel()
+    assert schedule.step(FOREVER)
+    assert ran == [5.0]
+
+
+def test_what_is_due_at_once_comes_behind_what_was_due_before() -> None:
+    schedule = Schedule(random.Random(1))
+    ran: list[str] = []
+    schedule.at(1.0, lambda: schedule.after(0.0, lambda: ran.append("last")))
+    schedule.at(1.0, lambda: ran.append("second"))
+    schedule.at(1.0, lambda: ran.append("third"))
+    while schedule.step(FOREVER):
+        pass
+    assert ran == ["second", "third", "last"]
+    schedule.after(0.0, lambda: ran.append("never"))
+    assert not schedule.step(0.5)

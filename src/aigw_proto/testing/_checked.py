@@ -125,8 +125,10 @@ class Checked(Generic[InputT]):
     def _begin_turn(self, now: float, *, woken: bool) -> None:
         if self._in_turn:
             raise RuntimeError("the effects of the turn before were not all polled")
-        self._demand(now >= self._now, f"driver: time went back from {self._now} to {now}")
-        self._demand(not self._drained, "driver: called the engine after Drained")
+        if now < self._now:
+            raise ContractError(f"driver: time went back from {self._now} to {now}")
+        if self._drained:
+            raise ContractError("driver: called the engine after Drained")
         deadline = self._engine.next_timeout()
         self._now = now
         self._in_turn = True
@@ -138,16 +140,13 @@ class Checked(Generic[InputT]):
     def _end_turn(self) -> None:
         self._in_turn = False
         deadline = self._engine.next_timeout()
-        self._demand(
-            deadline is None or deadline >= self._now or self._overdue,
-            f"engine: next_timeout() is {deadline} after it was given {self._now}",
-        )
+        if deadline is not None and deadline < self._now and not self._overdue:
+            raise ContractError(f"engine: next_timeout() is {deadline} after it was given {self._now}")
         stuck = self._woken and deadline == self._now and not self._effects_this_turn
         self._idle_wakes = self._idle_wakes + 1 if stuck else 0
-        self._demand(
-            self._idle_wakes < _MAX_IDLE_WAKES,
-            f"engine: spins: it claims that work remains, and {self._idle_wakes} wakes brought no effect",
-        )
+        if self._idle_wakes >= _MAX_IDLE_WAKES:
+            complaint = f"it claims that work remains, and {self._idle_wakes} wakes brought no effect"
+            raise ContractError(f"engine: spins: {complaint}")
 
     def _watched(self, link: LinkId, life: _Life, what: object, blame: str) -> _Watched:
         watched = self._links.get(link)
@@ -158,16 +157,13 @@ class Checked(Generic[InputT]):
         return watched
 
     def _check_input(self, event: InputT) -> None:
+        if isinstance(event, BytesReceived):  # by far the most frequent, and a pattern costs more
+            self._check_bytes(event)
+            return
+        if isinstance(event, BytesSent):
+            self._check_report(event)
+            return
         match event:
-            case BytesReceived(link, data):
-                watched = self._watched(link, _Life.OPEN, event, "driver")
-                self._demand(len(data) > 0, "driver: BytesReceived without bytes")
-                if watched.peer_closed is not None:
-                    raise ContractError(f"driver: {describe(event)} after {describe(watched.peer_closed)}")
-                watched.paused_reads += not watched.reading
-                self._demand(watched.paused_reads <= 1, f"driver: reads from link {link}, which is paused")
-            case BytesSent():
-                self._check_report(event)
             case LinkAccepted(link):
                 self._demand(
                     link % 2 == 0 and link not in self._links, f"driver: {describe(event)} is not a fresh even link"
@@ -179,12 +175,22 @@ class Checked(Generic[InputT]):
                 self._watched(link, _Life.CONNECTING, event, "driver").life = _Life.FAILED
             case PeerClosed(link):
                 watched = self._watched(link, _Life.OPEN, event, "driver")
-                self._demand(
-                    watched.peer_closed is None, f"driver: {describe(event)} after {describe(watched.peer_closed)}"
-                )
+                if watched.peer_closed is not None:
+                    raise ContractError(f"driver: {describe(event)} after {describe(watched.peer_closed)}")
                 watched.peer_closed = event
             case _:
                 pass
+
+    def _check_bytes(self, event: BytesReceived) -> None:
+        watched = self._watched(event.link, _Life.OPEN, event, "driver")
+        if not event.data:
+            raise ContractError("driver: BytesReceived without bytes")
+        if watched.peer_closed is not None:
+            raise ContractError(f"driver: {describe(event)} after {describe(watched.peer_closed)}")
+        if not watched.reading:
+            watched.paused_reads += 1
+            if watched.paused_reads > 1:
+                raise ContractError(f"driver: reads from link {event.link}, which is paused")
 
     def _check_report(self, event: BytesSent) -> None:
         watched = self._watched(event.link, _Life.OPEN, event, "driver")
@@ -200,13 +206,10 @@ class Checked(Generic[InputT]):
             raise ContractError(f"engine: {describe(event)} is beyond the bound of {bound}")
 
     def _check_effect(self, effect: Effect) -> None:
+        if isinstance(effect, SendBytes):
+            self._check_sending(effect)
+            return
         match effect:
-            case SendBytes(link, chunks):
-                watched = self._sendable(effect, link)
-                self._demand(link not in self._sent_this_turn, f"engine: a second SendBytes on link {link} in one turn")
-                self._demand(bool(chunks) and all(chunks), f"engine: SendBytes on link {link} with nothing in it")
-                self._sent_this_turn.add(link)
-                watched.sent_bytes += sum(map(len, chunks))
             case SetReading(link, enabled):
                 watched = self._watched(link, _Life.OPEN, effect, "engine")
                 if watched.reading == enabled:
@@ -228,13 +231,24 @@ class Checked(Generic[InputT]):
             case _:
                 pass
 
+    def _check_sending(self, effect: SendBytes) -> None:
+        link, chunks = effect.link, effect.chunks
+        watched = self._sendable(effect, link)
+        if link in self._sent_this_turn:
+            raise ContractError(f"engine: a second SendBytes on link {link} in one turn")
+        if not chunks or not all(chunks):
+            raise ContractError(f"engine: SendBytes on link {link} with nothing in it")
+        self._sent_this_turn.add(link)
+        watched.sent_bytes += sum(map(len, chunks))
+
     def _is(self, link: LinkId, life: _Life) -> bool:
         watched = self._links.get(link)
         return watched is not None and watched.life is life
 
     def _sendable(self, effect: Effect, link: LinkId) -> _Watched:
         watched = self._watched(link, _Life.OPEN, effect, "engine")
-        self._demand(not watched.sending_ended, f"engine: {type(effect).__name__} on link {link} after EndSending")
-        broken = watched.peer_closed is not None and not watched.peer_closed.clean
-        self._demand(not broken, f"engine: {type(effect).__name__} on link {link}, which is broken")
+        if watched.sending_ended:
+            raise ContractError(f"engine: {type(effect).__name__} on link {link} after EndSending")
+        if watched.peer_closed is not None and not watched.peer_closed.clean:
+            raise ContractError(f"engine: {type(effect).__name__} on link {link}, which is broken")
         return watched
