@@ -63,7 +63,7 @@ class Start(Protocol):
         ...
 
 
-TRANSPORTS = {"asyncio on uvloop": "asyncio", "asyncio": "asyncio", "anyio": "anyio", "trio": "trio"}
+TRANSPORTS = {"asyncio on uvloop": "asyncio", "asyncio": "asyncio", "anyio": "anyio", "trio": "trio", "sync": "sync"}
 
 
 @pytest.fixture(params=TRANSPORTS)

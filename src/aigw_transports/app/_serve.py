@@ -40,15 +40,22 @@ if TYPE_CHECKING:
     from .log import LogSink
 
 __all__ = [
+    "LOOPBACK",
     "StartError",
+    "announce",
     "drop_output",
     "gateway_engine",
+    "gateway_on",
+    "listen_error",
     "mock_engine",
     "open_listeners",
+    "raise_file_limit",
     "redirected",
     "run_mock",
     "run_serve",
     "running",
+    "server_tls",
+    "shown",
 ]
 
 LOOPBACK = "127.0.0.1"
@@ -63,7 +70,7 @@ def run_serve(configuration: Configuration, log: LogSink, *, with_mock: bool) ->
     server = configuration.server
 
     async def main() -> int:
-        tls = _tls(server)
+        tls = server_tls(server)
         listeners = await open_listeners(server.host, server.port)
         async with contextlib.AsyncExitStack() as stack:
             config = configuration.gateway
@@ -89,7 +96,12 @@ def run_mock(host: str, port: int, fault: MockFault | None, transport: str, log:
 
 def gateway_engine(config: GatewayConfig) -> GatewayEngine:
     """Return a gateway engine on the system's randomness and wall time. Call it in the event loop."""
-    return GatewayEngine(config, random_bytes=os.urandom, epoch_unix_seconds=_epoch())
+    return gateway_on(config, _epoch())
+
+
+def gateway_on(config: GatewayConfig, epoch_unix_seconds: float) -> GatewayEngine:
+    """Return a gateway engine on the system's randomness, for a driver's clock that was 0 at that time."""
+    return GatewayEngine(config, random_bytes=os.urandom, epoch_unix_seconds=epoch_unix_seconds)
 
 
 def mock_engine(fault: MockFault | None = None) -> MockEngine:
@@ -115,7 +127,7 @@ async def running(
         driver.feed(ShutdownRequested(0.0))
 
 
-def _tls(server: ServerSettings) -> ssl.SSLContext | None:
+def server_tls(server: ServerSettings) -> ssl.SSLContext | None:
     """Return what a server with a certificate listens with. Raises `StartError`."""
     if server.tls_certificate is None or server.tls_key is None:
         return None
@@ -130,9 +142,14 @@ async def open_listeners(host: str, port: int) -> Sequence[Listener[ByteStream]]
     try:
         listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
     except (OSError, UnicodeError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise StartError(f"cannot listen on {shown(host, port)}: {reason}") from None
+        raise listen_error(host, port, error) from None
     return listener.listeners
+
+
+def listen_error(host: str, port: int, error: Exception) -> StartError:
+    """Say for a person why an address cannot be listened on."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return StartError(f"cannot listen on {shown(host, port)}: {reason}")
 
 
 async def _run_until_signal(driver: Driver, run: Run, scheme: str, drain_seconds: float, log: LogSink) -> int:
@@ -187,11 +204,11 @@ def _epoch() -> float:
 
 
 def _run(main: Callable[[], Coroutine[object, object, int]], transport: str) -> int:
-    _raise_file_limit()
+    raise_file_limit()
     return run_on(transport, main)
 
 
-def _raise_file_limit() -> None:
+def raise_file_limit() -> None:
     """Allow as many open connections as the system lets a process have: the usual soft limit, 1024, is soon reached."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with contextlib.suppress(ValueError, OSError):  # some systems refuse their own hard limit; the soft one then stays

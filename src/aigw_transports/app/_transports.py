@@ -1,7 +1,7 @@
 """What `--transport` chooses: an event loop, and the driver on it.
 
 `asyncio` is the driver on asyncio's protocols, on uvloop when that is installed; `anyio` and `trio` are the anyio
-driver on asyncio and on trio.
+driver on asyncio and on trio. `sync`, which has no event loop, is the affair of `_serve_sync`.
 """
 
 from __future__ import annotations

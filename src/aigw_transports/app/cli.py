@@ -27,6 +27,7 @@ from . import config
 from ._call import DEFAULT_URL, call
 from ._demo import run_demo
 from ._serve import StartError, drop_output, run_mock, run_serve
+from ._serve_sync import run_mock_in_threads, run_serve_in_threads
 from ._sim import list_scenarios, parse_seeds, run_sim
 from .log import make_log
 
@@ -293,7 +294,7 @@ def _add_transport(parser: argparse.ArgumentParser, default: str | None) -> None
         choices=config.TRANSPORTS,
         default=default,
         help="what runs the sockets: asyncio (the default) is the fastest, on uvloop where aigw[fast] is installed; "
-        "anyio and trio are the anyio driver on asyncio and on trio",
+        "anyio and trio are the anyio driver on asyncio and on trio; sync has threads and no event loop",
     )
 
 
@@ -323,7 +324,8 @@ def _serve(options: argparse.Namespace) -> int:
     log = make_log(options.log_format, sys.stderr)
     for warning in (*configuration.warnings, *config.exposure(configuration)):
         log.caution(warning)
-    return run_serve(configuration, log, with_mock=options.mock or file is None)
+    run = run_serve_in_threads if configuration.server.transport == "sync" else run_serve
+    return run(configuration, log, with_mock=options.mock or file is None)
 
 
 def _check_tls(certificate: str | None, key: str | None) -> str | None:
@@ -344,6 +346,8 @@ def _mock(options: argparse.Namespace) -> int:
         spec = f"chunk_delay={options.chunk_delay:f}"
         fault = _fault(spec if fault is None else f"{fault.spec},{spec}")
     log = make_log(options.log_format, sys.stderr)
+    if options.transport == "sync":
+        return run_mock_in_threads(options.host, options.port, fault, log)
     return run_mock(options.host, options.port, fault, options.transport, log)
 
 

@@ -44,7 +44,7 @@ __all__ = [
 
 LimitsT = TypeVar("LimitsT")
 
-TRANSPORTS = ("asyncio", "anyio", "trio")
+TRANSPORTS = ("asyncio", "anyio", "trio", "sync")
 DEFAULT_PORT = 8787
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NAME_EXPECTED = "expected a letter or digit, then at most 63 letters, digits, dots, hyphens or underscores"
