@@ -13,7 +13,7 @@ from aigw_proto._limits import GatewayLimits
 from ._plan import bad_link
 from ._realtime import Close, End, Leaving, Message, Pace, RealtimeSession
 from ._traffic import Traffic
-from ._universal import Fault, Form, Order, UniversalClient
+from ._universal import Fault, Flood, Form, Order, Request, UniversalClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from .._network import Faults
     from ..memory import World
 
-__all__ = ["SCENARIOS", "Scenario", "calm", "mixed", "realtime", "universal"]
+__all__ = ["SCENARIOS", "Scenario", "calm", "crowd", "mixed", "realtime", "universal"]
 
 Scenario: TypeAlias = "Callable[[World], None]"
 """Puts hosts and peers into a world, runs it, and raises AssertionError when something does not hold."""
 
 _SMALL_READ_BYTES = 500
+_TURN_SECONDS = 0.0002  # of virtual time: more than a turn takes, so that what waits for turns can be told
+_QUICK_TURNS = 150.0  # for each client: a request takes twenty or so by itself, and every other client takes its quanta
+_QUESTIONS = 10
+_LONG_SECONDS = 300.0
 _FORMS: tuple[Form, ...] = ("sse", "sse", "sse", "lines", "whole", "to the end")
 _FAULTS: tuple[Fault, ...] = ("cut", "reset", "stale", "status", "garbage", "silence")
 _CONFIGS = (
@@ -298,10 +302,47 @@ def calm(world: World) -> None:
     assert all(session.client.got == session.far.got == 5 for session in traffic.sessions)
 
 
+def crowd(world: World) -> None:
+    """Several clients that flood the gateway beside one that does not: it gets its share of the time."""
+    draw = world.random
+    traffic = Traffic(world, limits=GatewayLimits(), turn_seconds=_TURN_SECONDS)
+    crowd_size = draw.randint(2, 8)
+    for number in range(crowd_size):
+        client = traffic.client()
+        kind: Flood | None = draw.choice([None, "pings", "fragments", "messages"])
+        if kind is None:
+            client.on_open = functools.partial(_stream_much, client, number, draw.randint(5, 20))
+        else:
+            client.on_open = functools.partial(client.flood, kind, draw.choice([500, 5000]))
+    good = traffic.client()
+
+    def ask() -> None:
+        tag = f"good-{len(good.requests)}"
+        good.ask(
+            Order(tag, 1, form="whole"), most_seconds=_QUICK_TURNS * (crowd_size + 1) * _TURN_SECONDS, may_fail=False
+        )
+
+    def ask_on(_: Request) -> None:
+        if len(good.requests) < _QUESTIONS:
+            world.after(0.01, ask)
+
+    good.on_open, good.on_ended = ask, ask_on
+    traffic.unfinished.append(lambda: len(good.requests) < _QUESTIONS)
+    traffic.slack_seconds = 0.02
+    traffic.finish()
+
+
+def _stream_much(client: UniversalClient, number: int, requests: int) -> None:
+    for at in range(requests):
+        order = Order(f"c{number}-{at}", 200, pad_bytes=100)
+        client.ask(order, most_seconds=_LONG_SECONDS, may_fail=False)
+
+
 SCENARIOS: dict[str, Scenario] = {
     "mixed": mixed,
     "universal": universal,
     "realtime": realtime,
+    "crowd": crowd,
     "calm": calm,
 }
 """The scenarios by name, as `aigw sim` knows them."""

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from ..memory import Faults, Peer, World
 
-__all__ = ["Form", "Order", "Request", "UniversalClient", "UniversalProvider"]
+__all__ = ["Flood", "Form", "Order", "Request", "UniversalClient", "UniversalProvider"]
 
 Form = Literal["sse", "lines", "whole", "to the end"]
+Flood = Literal["pings", "fragments", "messages"]
 Fault = Literal["", "cut", "reset", "stale", "status", "garbage", "silence"]
 
 
@@ -234,6 +235,7 @@ class UniversalClient:
         """It has not read all the time."""
         self.disturbed = False
         """Something befell its link that is not among the faults of that."""
+        self._is_flooding = False
         self.on_open: Callable[[], None] = lambda: None
         self.on_ended: Callable[[Request], None] = lambda _: None
         self._head = b""
@@ -283,6 +285,19 @@ class UniversalClient:
     def ping(self) -> None:
         """Ask for a sign of life."""
         self._send(FIN | PING, b"ping")
+
+    def flood(self, kind: Flood, count: int) -> None:
+        """Send many messages at once that make work, and no request."""
+        if kind == "pings":
+            data = frame(FIN | PING, b"ping", masked=True)
+        elif kind == "fragments":
+            data = frame(0, b"", masked=True)
+            self._send(TEXT, b"")
+        else:
+            data = frame(FIN | TEXT, b'{"type":"universal.cancel","eventId":"nobody"}', masked=True)
+            self._is_flooding = True
+        if self.is_open and self.is_alive:
+            self.peer.send(data * count)
 
     def close(self) -> None:
         """Say Close."""
@@ -347,6 +362,8 @@ class UniversalClient:
 
     def _take(self, text: bytes) -> None:
         got = _decode_frame(text)
+        if self._is_flooding and got.metadata.event_id == "nobody":
+            return
         request = self.requests.get(got.metadata.event_id)
         assert request is not None, f"an answer to a foreign request, or to none: {text[:200]!r}"
         if request.cancelled and got.metadata.status == 404 and got.metadata.step is None:
