@@ -29,9 +29,9 @@ def make_engine() -> GatewayEngine:
     return GatewayEngine(config, random_bytes=os.urandom, epoch_unix_seconds=time.time() - time.monotonic())
 
 
-def port_argument(description: str) -> int:
+def port_argument() -> int:
     """Return the port that the command line names, 0 for a free one."""
-    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Serve the gateway on loopback.")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
     return int(parser.parse_args().port)
 

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 PATIENCE_SECONDS = 60  # only for what hangs
+NOBODY = "x" * 64 + ".invalid"  # no name has so long a label
 QUERY = {"model": "m", "messages": [{"role": "user", "content": "Hello there"}]}
 
 
@@ -137,3 +139,11 @@ def wait_until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < give_up
         pause.wait(0.001)
+
+
+@contextlib.contextmanager
+def refusing_port() -> Generator[int]:
+    """Give a port of loopback at which connecting is refused, and which nobody else gets."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening
+        yield taken.getsockname()[1]
