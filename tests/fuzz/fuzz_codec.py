@@ -42,6 +42,7 @@ LIMITS = [
 MAX_CONTROL_FRAME_BYTES = 125 + 2 + 4
 INVALID_DATA = 1007
 CLOSE_FRAME = 0x88
+ABRUPT = Closed(1006, "", clean=False)
 REFUSED_CODE = 1014  # registered after RFC 6455; wsproto refuses it
 PADDING = bytes(16)  # completes any header, so that wsproto has to look at it
 Ends = tuple[list[WebSocketEvent], bytes]
@@ -118,15 +119,16 @@ def check_alike(whole: Ends, cut: Ends, delivery: Delivery) -> None:
     """Hold two ways of reading the same bytes against each other.
 
     Of a message that is never completed, what was handed over before the failure may be more or less, and so may what
-    a relay still holds back for a longer piece.
+    a relay still holds back for a longer piece; compressed data that it holds back may also be wrong unnoticed.
     """
     one, other = joined(whole[0]), joined(cut[0])
-    assert plain_answers(whole[1]) == plain_answers(cut[1]), "the answers differ"
+    held_back = delivery is Delivery.RELAY and ABRUPT in (one[-1], other[-1]) and one[-1] != other[-1]
+    assert held_back or plain_answers(whole[1]) == plain_answers(cut[1]), "the answers differ"
     one[-1], other[-1] = plain_failure(one[-1]), plain_failure(other[-1])
     if one == other:
         return
     assert delivery is not Delivery.MESSAGES, (one, other)
-    assert one[-1] == other[-1]
+    assert held_back or one[-1] == other[-1]
     left, left_piece = unfinished(one[:-1])
     right, right_piece = unfinished(other[:-1])
     assert left == right

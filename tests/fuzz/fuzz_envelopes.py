@@ -158,22 +158,17 @@ def check_again(parsed: UniversalCreate) -> None:
     assert [plain(step) for step in again.steps] == [plain(step) for step in parsed.steps]
 
 
-def plain(step: Step) -> Step:
+def plain(step: Step) -> tuple[Step, str | None, str | None]:
     """Round the times, which are printed in whole milliseconds."""
     settings = step.settings
-    return dataclasses.replace(
-        step,
-        settings=dataclasses.replace(
-            settings,
-            request_timeout_seconds=rounded(settings.request_timeout_seconds),
-            retry_delay_seconds=rounded(settings.retry_delay_seconds),
-        ),
-    )
+    others = dataclasses.replace(settings, request_timeout_seconds=None, retry_delay_seconds=None)
+    times = (rounded(settings.request_timeout_seconds), rounded(settings.retry_delay_seconds))
+    return (dataclasses.replace(step, settings=others), *times)
 
 
-def rounded(seconds: float | None) -> float | None:
-    """Return whole milliseconds; at least one for what is above none."""
-    return None if seconds is None else float(max(1, round(seconds * 1000)) if seconds > 0 else 0)
+def rounded(seconds: float | None) -> str | None:
+    """Return whole milliseconds, at least one for what is above none; and no more digits than matter."""
+    return None if seconds is None else f"{max(1, round(seconds * 1000)) if seconds > 0 else 0:.13e}"
 
 
 def check_server_message(message: str | bytes, text: str) -> None:

@@ -60,6 +60,7 @@ class Run:
         self.limits = LIMITS[bool(manner & self.SMALL)]
         self.http = H1Connection(role, now=0.0, limits=self.limits)
         self.events: list[HttpEvent] = []
+        self.asked = method
         if role is Role.CLIENT:
             self.http.send_request(Request(method, b"h:1" if method == b"CONNECT" else b"/", [(b"Host", b"h")]))
             self.http.end_message()
@@ -83,13 +84,15 @@ class Run:
 
     def answer(self, event: HttpEvent) -> None:
         """Answer a request when it is complete, or at once; a failure always."""
-        if isinstance(event, Request) and self.manner & self.CONTINUES:
-            self.http.send_continue()
+        if isinstance(event, Request):
+            self.asked = event.method
+            if self.manner & self.CONTINUES:
+                self.http.send_continue()
         early = bool(self.manner & self.EARLY)
         answered = (Failed, Request if early else EndOfMessage)
         if isinstance(event, answered) and self.http.can_answer:
             status = event.status if isinstance(event, Failed) else 404
-            if self.manner & self.TRAILERS:
+            if self.manner & self.TRAILERS and self.asked != b"HEAD":
                 self.http.send_response(Response(status, []))
                 self.http.send_data(b"ok")
                 self.http.end_message([(b"x-end", b"1")], now=0.0)

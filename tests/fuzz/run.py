@@ -21,6 +21,7 @@ from typing import Any, Protocol, cast
 
 HERE = Path(__file__).parent
 CORPORA = HERE / "corpora"
+WORDS = HERE / "words.txt"
 FINDINGS = Path("fuzz-findings")
 MAX_INPUT_BYTES = 4096
 UNIT_SECONDS = 20  # one input: more is a finding
@@ -72,7 +73,7 @@ def fuzz(name: str, seconds: int, scratch: Path) -> bool:
         f"-rss_limit_mb={MAX_MEMORY_MIB}",
         f"-artifact_prefix={FINDINGS}/{name}-",
         "-print_final_stats=1",
-        "-use_value_profile=1",
+        f"-dict={WORDS}",
         str(scratch),
         str(CORPORA / name),
     ]

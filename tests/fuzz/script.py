@@ -47,9 +47,13 @@ class Script:
         """Decide on a number from 0 to less than 1."""
         return self.octet() / 256
 
-    def choice(self, options: Sequence[T]) -> T:
+    def choice(self, options: Sequence[T], /) -> T:
         """Decide on one of `options`."""
         return options[self.randrange(len(options))]
+
+    def randbytes(self, count: int) -> bytes:
+        """Read that many bytes, as `take`."""
+        return self.take(count)
 
     def take(self, count: int) -> bytes:
         """Read that many bytes, or all that are left."""

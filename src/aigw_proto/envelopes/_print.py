@@ -21,6 +21,8 @@ __all__ = ["StreamPrinter", "print_cancel", "print_create", "print_created", "pr
 _END = b"}"
 _MAX_EVENT_NAMES = 64  # Anthropic has eight, the OpenAI Responses API some fifty; a name per chunk is not kept
 _MAX_EVENT_NAME_BYTES = 256
+_MANY_MILLISECONDS = 1e14
+_MAX_MILLISECONDS = 1e300  # any more may become infinite on its way, which is no number in JSON
 
 
 def print_created(metadata: Metadata, response: bytes | None, *, strict: bool) -> list[bytes]:
@@ -146,5 +148,11 @@ def _config(settings: StepSettings) -> bytes:
 
 
 def _milliseconds(seconds: float) -> bytes:
-    """Return whole milliseconds, as the documented form has them; at least one for what is above none."""
-    return b"%d" % (max(1, round(seconds * 1000)) if seconds > 0 else 0)
+    """Return whole milliseconds, as the documented form has them; at least one for what is above none.
+
+    What has more digits than a gateway reads is written with an exponent.
+    """
+    milliseconds = min(seconds * 1000, _MAX_MILLISECONDS)
+    if milliseconds >= _MANY_MILLISECONDS:
+        return b"%.14e" % milliseconds
+    return b"%d" % (max(1, round(milliseconds)) if seconds > 0 else 0)

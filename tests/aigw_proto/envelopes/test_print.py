@@ -132,6 +132,18 @@ def test_settings_of_a_step() -> None:
     assert message["request"]["headers"] == {"cf-aig-collect-log": "false"}
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1e9, b"1000000000000"), (1e11, b"1.00000000000000e+14"), (1e297, b"1.00000000000000e+300"), (1e308, b"e+300")],
+)
+def test_a_time_beyond_all_bounds_is_still_a_number_that_a_gateway_reads(seconds: float, text: bytes) -> None:
+    printed = b"".join(print_create("e", [Step("p", "x", (), b"1", StepSettings(seconds))]))
+    assert text in printed
+    parsed = parse_client_message(printed, max_steps=1, max_event_id_bytes=10)
+    assert isinstance(parsed, UniversalCreate)
+    assert parsed.steps[0].settings.request_timeout_seconds == pytest.approx(min(seconds, 1e297))
+
+
 def test_a_cancellation() -> None:
     assert print_cancel('a"b') == [b'{"type":"universal.cancel","eventId":"a\\"b"}']
 
