@@ -124,7 +124,8 @@ class Acceptor:
                 owner.post(self._tell, str(error))
                 self._alarm.wait((), READABLE, ACCEPT_PAUSE_SECONDS)
             else:
-                owner.post(self._attach, (connection, readable_address(address_pair(address))))
+                peer = address if isinstance(address, str) else address_pair(address)
+                owner.post(self._attach, (connection, readable_address(peer)))
 
     # -- what it posts
 
