@@ -50,6 +50,8 @@ class Host(Generic[InputT]):
         """All `Log` effects."""
         self.delivered: list[Deliver] = []
         """All `Deliver` effects."""
+        self.on_deliver: Callable[[Deliver], None] | None = None
+        """Called with each of them; it may `feed()`."""
         self.has_drained = False
         """The engine said `Drained`; the host refuses connections from then on."""
         self._dial = dial
@@ -119,6 +121,8 @@ class Host(Generic[InputT]):
     def deliver(self, effect: Deliver) -> None:
         """See `Ports`."""
         self.delivered.append(effect)
+        if self.on_deliver is not None:
+            self.on_deliver(effect)
 
     def drained(self) -> None:
         """See `Ports`."""

@@ -176,7 +176,8 @@ class End:
     def acknowledge(self, count: int) -> None:
         """Learn that the other side read `count` bytes."""
         self._travelling_bytes -= count
-        self._push()
+        if self._backlog:
+            self._push()
         if self._backlog_bytes < self._reported_bytes:
             self._schedule.after(0.0, self._report)
 

@@ -16,6 +16,7 @@ TLS is recorded (`Peer.tls`), not performed; a listener may be marked as having 
 
 from __future__ import annotations
 
+import functools
 import random
 from collections import Counter, deque
 from typing import TYPE_CHECKING, TypeVar
@@ -76,17 +77,20 @@ class World:
         port: int | None = None,
         faults: Faults | None = None,
         bad_certificate: bool = False,
+        dial_faults: Faults | None = None,
         turn_seconds: float = 0.0,
     ) -> Host[InputT]:
         """Give `engine` a place in the network; with `port` it listens. It is wrapped in `Checked` if it is not yet.
 
-        `faults` and `bad_certificate` apply to links that others open to it. `turn_seconds` is how long each of its
+        `faults` and `bad_certificate` apply to links that others open to it, `dial_faults` to those that it opens
+        itself, in place of what the listener has. `turn_seconds` is how long each of its
         turns takes; work costs no virtual time otherwise, and then nobody waits for anybody's work.
         """
         checked: Engine[InputT | Input] = engine if isinstance(engine, Checked) else Checked(engine)
         if self._trace.maxlen:
             checked = Traced(checked, name, self._trace.append)
-        host: Host[InputT] = Host(self.dial, self._schedule, name, checked, turn_seconds)
+        dial = self.dial if dial_faults is None else functools.partial(self.dial, faults=dial_faults)
+        host: Host[InputT] = Host(dial, self._schedule, name, checked, turn_seconds)
         if port is not None:
             host.listener = self.listen(name, port, faults=faults, bad_certificate=bad_certificate)
             host.listener.acceptor = host.accept

@@ -9,11 +9,13 @@ from ._plan import bad_link, is_smooth
 from ._realtime import Close, End, Leaving, Message, Pace, RealtimeProvider, RealtimeSession
 from ._run import Outcome, SimulationFailed, Summary, UnknownScenario, load_scenario, run_seed, run_seeds, simulate
 from ._scenarios import SCENARIOS, Scenario
+from ._stage import Answer, Stage, StageClient, StageSession
 from ._traffic import Traffic, gateway_engine
 from ._universal import Order, Request, UniversalClient, UniversalProvider
 
 __all__ = [
     "SCENARIOS",
+    "Answer",
     "Close",
     "End",
     "Leaving",
@@ -26,6 +28,9 @@ __all__ = [
     "Request",
     "Scenario",
     "SimulationFailed",
+    "Stage",
+    "StageClient",
+    "StageSession",
     "Summary",
     "Traffic",
     "UniversalClient",
