@@ -285,9 +285,10 @@ class End:
                 assert self.got == len(other.said), (
                     f"{self.name}: {self.got} of {len(other.said)} messages of {other.name} came"
                 )
-        if other.is_good and self.pings and other.over_at is None:
+        closes_first = self.said_close_at is not None and self.said_close_at < (self.got_close_at or 0.0)
+        if closes_first and self.got_close[0] not in _GATEWAY_CODES:
             assert self.pongs == self.pings, f"{self.name}: {self.pongs} of {self.pings} pings were answered"
-        if other.left_at is not None and smooth and self.said_close is None:
+        if other.left_at is not None and smooth and (self.said_close_at or other.left_at) >= other.left_at:
             late = self.got_close_at is None or self.got_close_at - other.left_at > slack_seconds
             assert not late, f"{self.name}: does not hear that {other.name} is gone"
         if smooth and self.said_close_at is not None and self.got_close_at is not None and not other.hindered:
