@@ -68,6 +68,11 @@ class Host(Generic[InputT]):
         """What waits to be sent on all of its links together."""
         return sum(link.unsent_bytes for link in self._links.values())
 
+    @property
+    def streams(self) -> dict[LinkId, End]:
+        """Its ends of the streams that are open, by link."""
+        return {link: each.stream for link, each in self._links.items() if each.is_open}
+
     def break_links(self) -> None:
         """Break every link that is open, on both sides at once, as if its cable were cut."""
         for link in list(self._links.values()):
@@ -157,6 +162,10 @@ class _Link(Generic[InputT]):
     @property
     def unsent_bytes(self) -> int:
         return 0 if self._end is None else self._end.unsent_bytes
+
+    @property
+    def is_open(self) -> bool:
+        return self._end is not None
 
     def break_stream(self) -> None:
         if self._end is not None:

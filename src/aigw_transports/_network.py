@@ -86,6 +86,8 @@ class End:
         """Make an end that is joined to itself; see `join`."""
         self.owner: Receiver | None = None
         self.peer: End = self
+        self.taken_bytes = 0
+        """How much of what was sent the other side has read."""
         self.read_bytes_per_second = faults.read_bytes_per_second
         """How fast the owner reads; None is at once."""
         self._schedule = schedule
@@ -113,6 +115,22 @@ class End:
     def unsent_bytes(self) -> int:
         """What waits in the backlog."""
         return self._backlog_bytes
+
+    @property
+    def unread_bytes(self) -> int:
+        """What has arrived, and its owner has not read."""
+        return len(self._arrived)
+
+    @property
+    def has_ended(self) -> bool:
+        """Its owner was told that nothing more will be read."""
+        return self._told_end
+
+    @property
+    def is_still(self) -> bool:
+        """Nothing that was sent waits or is on its way, and nothing that has come is about to be read."""
+        to_be_read = self._reading and (self._arrived or self._read_wakeup is not None)
+        return not self._backlog_bytes and self._last_arrival <= self._schedule.now and not to_be_read
 
     def send(self, chunks: Sequence[bytes]) -> int:
         """Send; return how many bytes wait in the backlog."""
@@ -176,6 +194,7 @@ class End:
     def acknowledge(self, count: int) -> None:
         """Learn that the other side read `count` bytes."""
         self._travelling_bytes -= count
+        self.taken_bytes += count
         if self._backlog:
             self._push()
         if self._backlog_bytes < self._reported_bytes:

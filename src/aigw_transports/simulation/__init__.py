@@ -11,7 +11,8 @@ from ._run import Outcome, SimulationFailed, Summary, UnknownScenario, load_scen
 from ._scenarios import SCENARIOS, Scenario
 from ._stage import Answer, Stage, StageClient, StageSession
 from ._traffic import Traffic, gateway_engine
-from ._universal import Order, Request, UniversalClient, UniversalProvider
+from ._universal import Request, UniversalClient
+from ._universal_provider import Order, UniversalProvider
 
 __all__ = [
     "SCENARIOS",

@@ -13,7 +13,8 @@ from aigw_proto._limits import GatewayLimits
 from ._plan import bad_link
 from ._realtime import Close, End, Leaving, Message, Pace, RealtimeSession
 from ._traffic import Traffic
-from ._universal import Fault, Flood, Form, Order, Request, UniversalClient
+from ._universal import Flood, Request, UniversalClient
+from ._universal_provider import Fault, Form, Order
 
 if TYPE_CHECKING:
     from collections.abc import Callable

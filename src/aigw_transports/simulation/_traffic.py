@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 from aigw_proto._effects import LogLevel
 from aigw_proto._inputs import Input, ShutdownRequested
 from aigw_proto._limits import GatewayLimits
-from aigw_proto.gateway import GatewayConfig, GatewayEngine, GatewaySettings, RequestRecord, SessionRecord
+from aigw_proto.gateway import GatewayConfig, GatewayEngine, GatewaySettings
 from aigw_proto.providers import BaseUrl, ProviderTable, parse_base_url, parse_realtime_url
 from aigw_proto.testing import Checked
 
 from ._plan import is_smooth
 from ._realtime import End, Pace, RealtimeProvider, RealtimeSession
-from ._universal import UniversalClient, UniversalProvider
+from ._records import judge_records
+from ._rest import Rest
+from ._universal import UniversalClient
+from ._universal_provider import UniversalProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Traffic", "gateway_engine"]
 
 _STEP_SECONDS = 10.0
+_FIRST_STEP_SECONDS = 0.25
+_STEP_GROWTH = 1.25
 _MOST_SECONDS = 900.0
 _DRAIN_SECONDS = 5.0
 _MORE_BYTES = (32 + 64 + 64) * 1024  # behind the high water: one flush, one piece, and the pongs that may wait
@@ -90,6 +95,9 @@ class Traffic:
         self.is_shutting_down = False
         self.slack_seconds = 10.0
         """How much later than a deadline says something may be seen: the ways to the observers and back."""
+        self.grace_until: float | None = None
+        """When the grace of a shutdown ends."""
+        self._rest = Rest(self)
 
     def client(self, *, faults: Faults | None = None) -> UniversalClient:
         """Let a client of the universal API connect."""
@@ -127,6 +135,7 @@ class Traffic:
         """Ask the gateway to drain."""
         if not self.is_shutting_down:
             self.is_shutting_down = True
+            self.grace_until = self.world.time + grace_seconds
             self.gateway.feed(ShutdownRequested(grace_seconds))
 
     # ---- the end ---------------------------------------------------------------------------------------------------
@@ -140,22 +149,36 @@ class Traffic:
 
     def finish(self) -> None:
         """Let everything end, and judge it."""
-        world = self.world
-        until = world.time + _MOST_SECONDS
-        while not self._has_settled and world.time < until:
-            world.advance(_STEP_SECONDS)
+        self._advance(_MOST_SECONDS, lambda: self._has_settled)
         self._read_on()
-        until = world.time + _MOST_SECONDS
-        while not self._has_settled and world.time < until and not self.gateway.has_drained:
-            world.advance(_STEP_SECONDS)
+        self._advance(_MOST_SECONDS, lambda: self._has_settled or self.gateway.has_drained)
+        if not self.is_shutting_down:
+            self._judge_idle()
         self.shut_down(_DRAIN_SECONDS)
-        world.advance(_DRAIN_SECONDS + _MOST_SECONDS)
+        self._advance(_DRAIN_SECONDS + _MOST_SECONDS, lambda: self.gateway.has_drained)
         self._judge()
+
+    def _advance(self, most_seconds: float, is_enough: Callable[[], bool]) -> None:
+        """Let time pass, first in small steps, and look at what there is whenever nothing moves."""
+        world = self.world
+        until, step = world.time + most_seconds, _FIRST_STEP_SECONDS
+        while not is_enough() and world.time < until:
+            world.advance(step)
+            self._rest.look()
+            step = min(step * _STEP_GROWTH, _STEP_SECONDS)
+
+    def _judge_idle(self) -> None:
+        """Let connections to the provider age, when nobody needs one."""
+        if any(client.is_waiting for client in self.clients) or not is_smooth(self.provider.listener.faults):
+            return
+        self.world.advance(self.limits.pool_idle_timeout_seconds + self.slack_seconds)
+        count = self.provider.open_connections
+        assert not count or self.jumped_seconds, f"{count} connections to a provider are idle, and are kept"
 
     def _read_on(self) -> None:
         for client in self.clients:
             if not client.left:
-                client.peer.set_reading(True)
+                client.read(True)
         for end in self._ends():
             if end.peer is not None and end.left_at is None:
                 end.peer.set_reading(True)
@@ -176,7 +199,7 @@ class Traffic:
             client.judge(self.provider, links_are_smooth=smooth, slack_seconds=slack)
         for session in self.sessions:
             session.judge(slack_seconds=slack, half_seconds=_CLOSE_HALF_SECONDS)
-        self._judge_records()
+        judge_records(self)
         self._count()
 
     def _count(self) -> None:
@@ -186,17 +209,3 @@ class Traffic:
         counts["messages"] += sum(1 + request.next_item for request in requests)
         counts["sessions"] += len(self.sessions)
         counts["messages"] += sum(end.got for end in self._ends())
-
-    def _judge_records(self) -> None:
-        """Find a line of the log for each request that reached a provider, and for each session that was let in."""
-        records = [each for each in self.gateway.journaled if isinstance(each, RequestRecord)]
-        tags = [each.event_id for each in records if each.step is not None]
-        assert len(tags) == len(set(tags)), "two records of one request"
-        known = {each.event_id for each in records}
-        missing = self.provider.bodies.keys() - known
-        assert not missing, f"no record of {sorted(missing)}"
-        opened = [each for each in self.gateway.journaled if isinstance(each, SessionRecord) and each.status == 101]
-        paths = [each.path for each in opened]
-        assert len(paths) == len(set(paths)), "two records of one session"
-        for session in self.sessions:
-            assert session.status != 101 or f"/{session.tag}" in paths, f"no record of session {session.tag}"

@@ -1,6 +1,6 @@
-"""Clients and a provider of the universal API, played by hand, and what must hold between them.
+"""Clients of the universal API, played by hand, and what must hold of what comes to them.
 
-Every answer of the provider is numbered and names its request. A client checks each frame as it comes: that it belongs
+A client checks each frame as it comes: that it belongs
 to a request of its own, that nothing is missing before it, that nothing comes after an end. Neither knows anything of
 the gateway between them; what they have sent and seen is all that is judged.
 """
@@ -14,165 +14,21 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from ._plan import is_smooth
-from ._wire import CLOSE, FIN, PING, PONG, TEXT, FrameReader, close_payload, frame, header_of, upgrade_request
+from ._universal_provider import Order, UniversalProvider
+from ._wire import CLOSE, FIN, PING, PONG, TEXT, FrameReader, close_payload, frame, upgrade_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..memory import Faults, Peer, World
+    from ..memory import Faults, World
 
-__all__ = ["Flood", "Form", "Order", "Request", "UniversalClient", "UniversalProvider"]
+__all__ = ["Flood", "Request", "UniversalClient"]
 
-Form = Literal["sse", "lines", "whole", "to the end"]
 Flood = Literal["pings", "fragments", "messages"]
-Fault = Literal["", "cut", "reset", "stale", "status", "garbage", "silence"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Order:
-    """What a provider is asked for: `items` of them, padded to a size, in a form; and how it fails."""
-
-    tag: str
-    items: int
-    pad_bytes: int = 0
-    form: Form = "sse"
-    fault: Fault = ""
-    after: int = 0
-    """After how many items it fails."""
-    pause_seconds: float = 0.0
-    """Between the items of a stream."""
-
-    def item(self, number: int) -> bytes:
-        """Return one item of the answer."""
-        return b'{"tag": "%b", "i": %d, "pad": "%b"}' % (self.tag.encode(), number, b"x" * self.pad_bytes)
-
-    def all(self) -> list[bytes]:
-        """Return all of them."""
-        return [self.item(number) for number in range(self.items)]
-
-    def whole(self) -> bytes:
-        """Return the answer in one document."""
-        return b'{"tag": "%b", "items": [%b]}' % (self.tag.encode(), b", ".join(self.all()))
-
-
-class UniversalProvider:
-    """Answers every order that comes, and remembers its bytes."""
-
-    REFUSAL = b'{"error": "not now"}'
-
-    def __init__(self, world: World, name: str, port: int = 80, *, faults: Faults | None = None) -> None:
-        """Listen at `name:port`; `faults` are those of its links."""
-        self.world = world
-        self.bodies: dict[str, list[bytes]] = {}
-        """For each tag, the body of every request that asked for it."""
-        self.listener = world.listen(name, port, on_peer=self._accept, faults=faults)
-
-    def _accept(self, peer: Peer) -> None:
-        _ProviderConnection(self, peer)
-
-    def note(self, body: bytes) -> Order:
-        """Remember a request."""
-        order = msgspec.json.decode(body, type=Order)
-        self.bodies.setdefault(order.tag, []).append(body)
-        return order
-
-
-class _ProviderConnection:
-    def __init__(self, provider: UniversalProvider, peer: Peer) -> None:
-        self._provider = provider
-        self._peer = peer
-        self._data = b""
-        self._served = 0
-        self._closed = False
-        peer.on_data = self._on_data
-        peer.on_end = self._close
-
-    def _close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._peer.close()
-
-    def _on_data(self, _: bytes) -> None:
-        self._data += self._peer.take()
-        while not self._closed:
-            head, found, rest = self._data.partition(b"\r\n\r\n")
-            length = header_of(head, b"content-length") if found else None
-            if not found:
-                return
-            assert length is not None, f"a request without a length: {head!r}"
-            if len(rest) < int(length):
-                return
-            self._data = rest[int(length) :]
-            self._answer(self._provider.note(rest[: int(length)]))
-
-    def _answer(self, order: Order) -> None:
-        self._served += 1
-        if order.fault == "stale" and self._served > 1:
-            self._close()
-        elif order.fault == "status":
-            self._document(UniversalProvider.REFUSAL, status=b"503 Service Unavailable")
-        elif order.fault == "garbage":
-            self._peer.send(b"SSH-2.0-nonsense\r\n\r\n")
-            self._close()
-        elif order.fault == "silence" and not order.after:
-            return
-        elif order.form == "whole":
-            self._document(order.whole(), fault=order.fault)
-        else:
-            self._stream(order)
-
-    def _document(self, body: bytes, *, status: bytes = b"200 OK", fault: Fault = "") -> None:
-        head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
-        if fault in ("cut", "reset", "silence"):
-            self._peer.send(head + body[:-1])
-            self._fail(fault)
-        else:
-            self._peer.send(head + body)
-
-    def _fail(self, fault: Fault) -> None:
-        if fault == "cut":
-            self._close()
-        elif fault == "reset":
-            self._closed = True
-            self._peer.reset()
-
-    def _stream(self, order: Order) -> None:
-        lines = order.form == "lines"
-        kind = b"application/x-ndjson" if lines else b"text/event-stream"
-        chunked = order.form != "to the end"
-        framing = b"Transfer-Encoding: chunked" if chunked else b"Connection: close"
-        self._peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n%b\r\n\r\n" % (kind, framing))
-        failing = order.fault in ("cut", "reset", "silence")
-        items = order.all()[: order.after] if failing else order.all()
-        pieces = [item + b"\n" if lines else b"data: " + item + b"\n\n" for item in items]
-        if chunked:
-            pieces = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
-
-        def end() -> None:
-            if failing:
-                self._fail(order.fault)
-            elif chunked:
-                self._peer.send(b"0\r\n\r\n")
-            else:
-                self._close()
-
-        if order.pause_seconds:
-            self._send_slowly(pieces, order.pause_seconds, end)
-        else:
-            self._peer.send(b"".join(pieces))
-            end()
-
-    def _send_slowly(self, pieces: list[bytes], seconds: float, end: Callable[[], None]) -> None:
-        def step() -> None:
-            if self._closed:
-                return
-            if pieces:
-                self._peer.send(pieces.pop(0))
-                self._provider.world.after(seconds, step)
-            else:
-                end()
-
-        step()
+class _Config(msgspec.Struct):
+    tries: int = msgspec.field(default=1, name="maxAttempts")
 
 
 class _Metadata(msgspec.Struct):
@@ -204,6 +60,12 @@ class Request:
     """How long it may take, by its own settings and the gateway's limits."""
     may_fail: bool
     """Whether something was arranged that it may fail of."""
+    most_tries: int = 1
+    """At its provider."""
+    is_direct: bool = True
+    """No other provider was to be tried first."""
+    frames: int = 0
+    """How many came for it."""
     next_item: int = 0
     is_open: bool = False
     ended_at: float | None = None
@@ -233,6 +95,9 @@ class UniversalClient:
         self.pongs = 0
         self.hindered = False
         """It has not read all the time."""
+        self.is_reading = True
+        self.late_cancels = 0
+        """Requests that had ended before they were taken back."""
         self.disturbed = False
         """Something befell its link that is not among the faults of that."""
         self._is_flooding = False
@@ -249,6 +114,11 @@ class UniversalClient:
     def is_alive(self) -> bool:
         """It is there, and so is its stream."""
         return not self.left and not self.ended and self.got_close is None and self.peer.failure is None
+
+    @property
+    def is_counting(self) -> bool:
+        """It has seen everything that was sent to it."""
+        return not self.left and self.peer.failure is None and is_smooth(self.faults) and not self.disturbed
 
     @property
     def is_waiting(self) -> bool:
@@ -274,7 +144,10 @@ class UniversalClient:
             for step in steps
         ]
         request = parts[0] if len(parts) == 1 else b"[%b]" % b",".join(parts)
-        self.requests[order.tag] = Request(order, body, self.world.time, most_seconds, may_fail)
+        tries = msgspec.json.decode(config, type=_Config).tries
+        self.requests[order.tag] = Request(
+            order, body, self.world.time, most_seconds, may_fail, most_tries=tries, is_direct=before is None
+        )
         self._send(FIN | TEXT, b'{"type":"universal.create","request":%b}' % request)
 
     def cancel(self, tag: str) -> None:
@@ -313,6 +186,7 @@ class UniversalClient:
     def read(self, enabled: bool, *, bytes_per_second: float | None = None) -> None:
         """Read nothing for a while, or read on, at a rate."""
         self.hindered = True
+        self.is_reading = enabled
         self.peer.set_reading(enabled, bytes_per_second=bytes_per_second)
 
     def _send(self, head: int, payload: bytes) -> None:
@@ -368,8 +242,10 @@ class UniversalClient:
         assert request is not None, f"an answer to a foreign request, or to none: {text[:200]!r}"
         if request.cancelled and got.metadata.status == 404 and got.metadata.step is None:
             request.demand(request.ended_at is not None, "cannot be cancelled, and has not ended")
+            self.late_cancels += 1
             return
         request.demand(request.ended_at is None, f"a frame behind its end: {text[:200]!r}")
+        request.frames += 1
         match got.type:
             case "universal.created":
                 self._begin(request, got)
