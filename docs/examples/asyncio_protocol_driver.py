@@ -20,8 +20,6 @@ from typing import cast
 from example_gateway import GRACE_SECONDS, announce, make_engine, port_argument
 
 from aigw_proto import (
-    BytesReceived,
-    BytesSent,
     CloseHow,
     Connect,
     Engine,
@@ -29,27 +27,31 @@ from aigw_proto import (
     LinkAccepted,
     LinkConnected,
     LinkId,
-    PeerClosed,
     ShutdownRequested,
 )
-from aigw_transports.parts import FLUSH_SECONDS, BaseDriver, client_context, not_opened, not_secured, readable_address
+from aigw_transports.parts import (
+    FLUSH_SECONDS,
+    BaseDriver,
+    Reporter,
+    client_context,
+    not_opened,
+    not_secured,
+    readable_address,
+)
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-class Link(asyncio.Protocol):
+class Link(Reporter, asyncio.Protocol):
     """One link: what the transport says goes to the engine, what the engine wants goes to the transport."""
 
     transport: asyncio.Transport
 
     def __init__(self, driver: AsyncioDriver, link: LinkId) -> None:
-        """Wait for `connection_made()`."""
+        """Wait for `connection_made()`; before that, closing cancels `connecting`."""
+        super().__init__(link, driver.tell)
         self.driver = driver
-        self.link = link
         self.connecting: asyncio.Task[None] | None = None
-        self.told_end = False  # of what the peer sends
-        self.has_backlog = False
-        self.closing = False
         self.flushing: asyncio.TimerHandle | None = None
 
     # -- the transport says
@@ -62,48 +64,32 @@ class Link(asyncio.Protocol):
         if self.closing:
             self.transport.abort()
         elif self.connecting is None:
-            peer = readable_address(self.transport.get_extra_info("peername")[:2])
-            self.tell(LinkAccepted(self.link, peer))
+            self.report(LinkAccepted(self.link, readable_address(transport.get_extra_info("peername")[:2])))
         else:
             self.connecting = None
-            tls = self.transport.get_extra_info("ssl_object")
-            self.tell(LinkConnected(self.link, None if tls is None else tls.selected_alpn_protocol()))
+            tls = transport.get_extra_info("ssl_object")
+            self.report(LinkConnected(self.link, None if tls is None else tls.selected_alpn_protocol()))
 
     def data_received(self, data: bytes) -> None:
         """Tell what the peer sends."""
-        self.tell(BytesReceived(self.link, data))
+        self.report_data(data)
 
     def eof_received(self) -> bool:
         """Tell that the peer has ended its direction."""
-        self.tell_end(clean=True)
+        self.report_data(b"")
         return self.transport.can_write_eof()  # stay open for the answer, where that is possible
 
     def resume_writing(self) -> None:
         """Tell that nothing waits any more."""
-        if self.has_backlog:
-            self.has_backlog = False
-            self.tell(BytesSent(self.link, 0))
+        self.report_unsent(0)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell what the engine does not know yet."""
         del exc  # whatever it was, the stream is broken
         if self.flushing is not None:
             self.flushing.cancel()
-        if self.told_end:
-            self.resume_writing()  # nothing waits any more
-        self.tell_end(clean=False)
+        self.report_loss()
         self.driver.lost(self)
-
-    def tell_end(self, *, clean: bool) -> None:
-        """Tell once that nothing comes any more."""
-        if not self.told_end:
-            self.told_end = True
-            self.tell(PeerClosed(self.link, clean))
-
-    def tell(self, event: Input) -> None:
-        """Feed the engine, unless it has closed the link."""
-        if not self.closing:
-            self.driver.tell(event)
 
     # -- the engine wants
 
@@ -112,13 +98,11 @@ class Link(asyncio.Protocol):
         if self.transport.is_closing():
             return 0
         self.transport.write(b"".join(chunks))
-        unsent = self.transport.get_write_buffer_size()
-        self.has_backlog = unsent > 0
-        return unsent
+        return self.note_unsent(self.transport.get_write_buffer_size())
 
     def set_reading(self, enabled: bool) -> None:
         """Start or stop reading."""
-        if not self.told_end and not self.transport.is_closing():
+        if not self.ended and not self.transport.is_closing():
             (self.transport.resume_reading if enabled else self.transport.pause_reading)()
 
     def end_sending(self) -> None:

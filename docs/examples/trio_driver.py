@@ -20,8 +20,6 @@ import trio
 from example_gateway import GRACE_SECONDS, announce, make_engine, port_argument
 
 from aigw_proto import (
-    BytesReceived,
-    BytesSent,
     CloseHow,
     Connect,
     Engine,
@@ -29,13 +27,13 @@ from aigw_proto import (
     LinkAccepted,
     LinkConnected,
     LinkId,
-    PeerClosed,
     ShutdownRequested,
 )
 from aigw_transports.parts import (
     FLUSH_SECONDS,
     Backlog,
     BaseDriver,
+    Reporter,
     client_context,
     not_opened,
     not_secured,
@@ -50,21 +48,17 @@ BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
 Stream: TypeAlias = "trio.SocketStream | trio.SSLStream[trio.SocketStream]"
 
 
-class Link:
+class Link(Reporter):
     """One link, and its two tasks. What is sent waits here until the writing task has handed it to the kernel."""
 
     def __init__(self, link: LinkId, feed: Callable[[Input], None]) -> None:
         """Wait for `run()`; `scope` is for the task that calls it."""
-        self.link = link
+        super().__init__(link, feed)
         self.scope = trio.CancelScope()
-        self.closing = False
-        self._feed = feed
         self._open = False
         self._backlog = Backlog()
-        self._unsent_bytes = 0
+        self._block_bytes = 0  # on their way to the kernel
         self._ending = False
-        self._told_end = False
-        self._broken = False
         self._work = trio.Event()
         self._readable = trio.Event()
         self._readable.set()
@@ -73,11 +67,11 @@ class Link:
 
     def send(self, chunks: list[bytes]) -> int:
         """Send chunks; return how much of all waits."""
-        if not self._broken:
-            self._backlog.extend(chunks)
-            self._unsent_bytes += sum(map(len, chunks))
-            self._work.set()
-        return self._unsent_bytes
+        if self.broken:
+            return 0
+        self._backlog.extend(chunks)
+        self._work.set()
+        return self.note_unsent(self._backlog.size_bytes + self._block_bytes)
 
     def set_reading(self, enabled: bool) -> None:
         """Start or stop reading."""
@@ -106,7 +100,7 @@ class Link:
         in_order = False
         try:
             self._open = True
-            self.tell(birth)
+            self.report(birth)
             async with trio.open_nursery() as tasks:
                 tasks.start_soon(self._read, stream)
                 await self._write(stream)
@@ -120,26 +114,22 @@ class Link:
             await trio.aclose_forcefully(tcp)
 
     async def _read(self, stream: Stream) -> None:
-        while not self._told_end:
+        while not self.ended:
             await self._readable.wait()
             try:
-                data = await stream.receive_some(READ_BYTES)
+                self.report_data(bytes(await stream.receive_some(READ_BYTES)))
             except BROKEN:
                 self._break()
-                return
-            if data:
-                self.tell(BytesReceived(self.link, bytes(data)))
-            else:
-                self.tell_end(clean=True)
 
     async def _write(self, stream: Stream) -> None:
         while self._backlog or self._ending or not self.closing:
             try:
                 if self._backlog:
                     block = self._backlog.next_block()
+                    self._block_bytes = len(block)
                     await stream.send_all(block)
-                    self._unsent_bytes -= len(block)
-                    self.tell(BytesSent(self.link, self._unsent_bytes))
+                    self._block_bytes = 0
+                    self.report_unsent(self._backlog.size_bytes)
                 elif self._ending:
                     self._ending = False
                     if isinstance(stream, trio.SocketStream):  # TLS has no half-close
@@ -151,25 +141,10 @@ class Link:
                 self._break()
 
     def _break(self) -> None:
-        """Note that nothing can be sent or read any more, and tell the engine what it does not know."""
-        self._broken = True
+        self._block_bytes = 0
         self._ending = False
         self._backlog.clear()
-        if self._told_end and self._unsent_bytes:
-            self.tell(BytesSent(self.link, 0))
-        self._unsent_bytes = 0
-        self.tell_end(clean=False)
-
-    def tell_end(self, *, clean: bool) -> None:
-        """Tell once that nothing comes any more."""
-        if not self._told_end:
-            self._told_end = True
-            self.tell(PeerClosed(self.link, clean))
-
-    def tell(self, event: Input) -> None:
-        """Feed the engine, unless it has closed the link."""
-        if not self.closing:
-            self._feed(event)
+        self.report_loss()
 
 
 class TrioDriver(BaseDriver[Input, Link]):

@@ -25,8 +25,6 @@ from twisted.python.failure import Failure
 from zope.interface import classImplements  # type: ignore[import-untyped]  # because it has no types
 
 from aigw_proto import (
-    BytesReceived,
-    BytesSent,
     CloseHow,
     Connect,
     ConnectFailed,
@@ -36,24 +34,20 @@ from aigw_proto import (
     LinkAccepted,
     LinkConnected,
     LinkId,
-    PeerClosed,
     ShutdownRequested,
 )
-from aigw_transports.parts import FLUSH_SECONDS, Backlog, BaseDriver, not_opened, readable_address
+from aigw_transports.parts import FLUSH_SECONDS, Backlog, BaseDriver, Reporter, not_opened, readable_address
 
 
-class Link(Protocol):
+class Link(Reporter, Protocol):
     """One link. The transport takes blocks until it asks for a pause; what comes then waits here."""
 
     def __init__(self, driver: TwistedDriver, link: LinkId) -> None:
         """Wait for `makeConnection()`; before that, closing cancels `connecting`."""
+        super().__init__(link, driver.tell)
         self.driver = driver
-        self.link = link
         self.connecting: Any = None
         self.wire: Any = None  # the transport
-        self.closing = False
-        self.told_end = False
-        self.lost = False
         self.full = False
         self.ending = False
         self.backlog = Backlog()
@@ -71,17 +65,17 @@ class Link(Protocol):
             self.wire.abortConnection()
         elif self.connecting is None:
             peer = self.wire.getPeer()
-            self.tell(LinkAccepted(self.link, readable_address((peer.host, peer.port))))
+            self.report(LinkAccepted(self.link, readable_address((peer.host, peer.port))))
         else:
-            self.tell(LinkConnected(self.link))
+            self.report(LinkConnected(self.link))
 
     def dataReceived(self, data: bytes) -> None:
         """Tell what the peer sends."""
-        self.tell(BytesReceived(self.link, data))
+        self.report_data(data)
 
     def readConnectionLost(self) -> None:
         """Tell that the peer has ended its direction."""
-        self.tell_end(clean=True)
+        self.report_data(b"")
 
     def writeConnectionLost(self) -> None:
         """Do nothing: our direction has ended as it was told to."""
@@ -89,12 +83,9 @@ class Link(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell what the engine does not know yet."""
         del reason  # whatever it was, the stream is broken
-        self.lost = True
         if self.flushing is not None:
             self.flushing.cancel()
-        if self.told_end and self.full:
-            self.tell(BytesSent(self.link, 0))
-        self.tell_end(clean=False)
+        self.report_loss()
         self.driver.rest(self)
 
     def pauseProducing(self) -> None:
@@ -103,39 +94,28 @@ class Link(Protocol):
 
     def resumeProducing(self) -> None:
         """Go on with what waits: the transport is empty."""
-        if self.full and not self.lost:
+        if self.full and not self.broken:
             self.full = False
             self.pump()
-            self.tell(BytesSent(self.link, self.unsent_bytes()))
+            self.report_unsent(self.unsent_bytes())
             self.finish()
 
     def stopProducing(self) -> None:
         """Do nothing: the connection is lost, which is told elsewhere."""
 
-    def tell_end(self, *, clean: bool) -> None:
-        """Tell once that nothing comes any more."""
-        if not self.told_end:
-            self.told_end = True
-            self.tell(PeerClosed(self.link, clean))
-
-    def tell(self, event: Input) -> None:
-        """Feed the engine, unless it has closed the link."""
-        if not self.closing:
-            self.driver.tell(event)
-
     # -- the engine wants
 
     def send(self, chunks: list[bytes]) -> int:
         """Send chunks; return how much of all waits."""
-        if self.lost:
+        if self.broken:
             return 0
         self.backlog.extend(chunks)
         self.pump()
-        return self.unsent_bytes()
+        return self.note_unsent(self.unsent_bytes())
 
     def set_reading(self, enabled: bool) -> None:
         """Start or stop reading."""
-        if not self.told_end and not self.lost:
+        if not self.ended and not self.broken:
             (self.wire.resumeProducing if enabled else self.wire.pauseProducing)()
 
     def end_sending(self) -> None:
@@ -151,7 +131,7 @@ class Link(Protocol):
                 self.connecting.cancel()
         elif how is CloseHow.ABORT:
             self.wire.abortConnection()  # which resets
-        elif not self.lost:
+        elif not self.broken:
             self.flushing = self.driver.reactor.callLater(FLUSH_SECONDS, self.wire.abortConnection)
             self.finish()
 
@@ -164,7 +144,7 @@ class Link(Protocol):
 
     def finish(self) -> None:
         """Do what had to wait until all was sent."""
-        if self.full or self.lost:
+        if self.full or self.broken:
             return
         if self.closing:
             self.wire.unregisterProducer()

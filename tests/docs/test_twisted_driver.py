@@ -9,7 +9,16 @@ from twisted_driver import TwistedDriver
 
 from aigw_proto import Engine, Input, ShutdownRequested
 from aigw_proto.testing import SCENARIOS, Addresses, Scenario, check_driver
-from support.examples import NOBODY, PATIENCE_SECONDS, example, refusing_port, stop_within_a_request, talk_to
+from support.examples import (
+    NOBODY,
+    PATIENCE_SECONDS,
+    check_failure,
+    check_no_tls,
+    example,
+    refusing_port,
+    stop_within_a_request,
+    talk_to,
+)
 
 
 class DriverUnderTest:
@@ -51,3 +60,26 @@ def test_the_gateway_on_it(provider: str) -> None:
     with example("twisted_driver.py", provider=provider) as (process, url):
         talk_to(url)
         stop_within_a_request(process, url)
+
+
+def run(engine: Engine[Input]) -> None:
+    reactor: Any = SelectReactor()
+    problems: list[Any] = []
+
+    def begin() -> None:
+        TwistedDriver(engine, reactor).start().addErrback(problems.append).addBoth(lambda _: reactor.stop())
+
+    reactor.callWhenRunning(begin)
+    reactor.run(installSignalHandlers=False)
+    for reader in reactor.removeAll():
+        reader.connectionLost(None)
+    for problem in problems:
+        raise problem.value
+
+
+def test_no_tls() -> None:
+    check_no_tls(run)
+
+
+def test_an_engine_that_fails() -> None:
+    check_failure(run)

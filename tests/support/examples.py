@@ -8,22 +8,33 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio.from_thread
 import pytest
+import trustme
 import websockets.exceptions
 from websockets.sync.client import ClientConnection, connect
 
-from aigw_proto import Input, ShutdownRequested
+from aigw_proto import (
+    BytesReceived,
+    ConnectFailed,
+    ConnectFailure,
+    Input,
+    LinkConnected,
+    PeerClosed,
+    ShutdownRequested,
+    TlsPolicy,
+)
 from aigw_proto.mock import MockEngine
+from aigw_proto.testing import Checked, ToyEngine
 from aigw_transports.asyncio_protocol import Driver, serve
+from support import certificates
 
 if TYPE_CHECKING:
     from aigw_proto import Engine
@@ -35,10 +46,10 @@ QUERY = {"model": "m", "messages": [{"role": "user", "content": "Hello there"}]}
 
 
 @contextlib.contextmanager
-def served(engine: Engine[Input], journal: Callable[[object], None] | None = None) -> Generator[tuple[str, int]]:
+def served(engine: Engine[Input], *, tls: ssl.SSLContext | None = None) -> Generator[tuple[str, int]]:
     """Run an engine on loopback in a thread; gives its address."""
     with anyio.from_thread.start_blocking_portal() as portal:
-        running, driver = portal.start_task(functools.partial(_serve, engine, journal))
+        running, driver = portal.start_task(functools.partial(_serve, engine, tls))
         try:
             yield driver.addresses[0]
         finally:
@@ -48,11 +59,11 @@ def served(engine: Engine[Input], journal: Callable[[object], None] | None = Non
 
 async def _serve(
     engine: Engine[Input],
-    journal: Callable[[object], None] | None,
+    tls: ssl.SSLContext | None,
     *,
     task_status: anyio.abc.TaskStatus[Driver[Input]],
 ) -> None:
-    await serve(engine, journal=journal, task_status=task_status)
+    await serve(engine, tls=tls, log=lambda _: None, task_status=task_status)
 
 
 @contextlib.contextmanager
@@ -132,18 +143,102 @@ def stop_within_a_request(process: subprocess.Popen[str], url: str) -> None:
     assert (process.returncode, "Traceback" in errors) == (0, False), errors
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds that another thread brings about."""
-    give_up = time.monotonic() + PATIENCE_SECONDS
-    pause = threading.Event()
-    while not holds():
-        assert time.monotonic() < give_up
-        pause.wait(0.001)
-
-
 @contextlib.contextmanager
 def refusing_port() -> Generator[int]:
     """Give a port of loopback at which connecting is refused, and which nobody else gets."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening
         yield taken.getsockname()[1]
+
+
+class Fetch(ToyEngine):
+    """Asks a server for something over TLS, once; keeps its answer, or why there is none."""
+
+    def __init__(self, port: int, ca_file: str) -> None:
+        super().__init__()
+        self.deadline = 0.0
+        self.port = port
+        self.ca_file = ca_file
+        self.answer = b""
+        self.alpn: str | None = None
+        self.failed: ConnectFailed | None = None
+
+    def woken(self) -> None:
+        self.connect("localhost", self.port, TlsPolicy(self.ca_file), ("http/1.1",))
+
+    def received(self, event: Input) -> None:
+        match event:
+            case LinkConnected(link, alpn):
+                self.alpn = alpn
+                self.send(link, b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            case BytesReceived(_, data):
+                self.answer += data
+            case PeerClosed(link):
+                self.close(link)
+                self.drain()
+            case ConnectFailed():
+                self.failed = event
+                self.drain()
+            case _:
+                pass
+
+
+def check_tls(run: Callable[[Engine[Input]], None], folder: Path) -> None:
+    """Check that a driver speaks TLS to providers, and only to those with a certificate: `run` runs an engine on it."""
+    authority = folder / "authority.pem"
+    authority.write_bytes(certificates.authority().cert_pem.bytes())
+    stranger = folder / "stranger.pem"
+    stranger.write_bytes(trustme.CA().cert_pem.bytes())
+    with served(MockEngine(), tls=certificates.server(folder)) as (_, port):
+        fetch = Fetch(port, str(authority))
+        run(Checked(fetch))
+        assert fetch.answer.startswith(b"HTTP/1.1 ")
+        assert fetch.alpn == "http/1.1"
+        fetch = Fetch(port, str(stranger))
+        run(Checked(fetch))
+        assert fetch.failed is not None
+        assert fetch.failed.failure is ConnectFailure.CERTIFICATE
+    with served(MockEngine()) as (_, port):
+        fetch = Fetch(port, str(authority))
+        run(Checked(fetch))
+        assert fetch.failed is not None
+        assert fetch.failed.failure in {ConnectFailure.TLS, ConnectFailure.OTHER}
+
+
+def check_no_tls(run: Callable[[Engine[Input]], None]) -> None:
+    """Check that a driver without TLS sends nothing where TLS was asked for."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        fetch = Fetch(listener.getsockname()[1], "")
+        run(Checked(fetch))
+        assert fetch.failed is not None
+        assert fetch.failed.failure is ConnectFailure.TLS
+        listener.settimeout(0.0)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+class Broken(ToyEngine):
+    """Has a bug that shows when it is woken, with a link open."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self.deadline = 0.0
+        self.port = port
+
+    def woken(self) -> None:
+        self.connect("127.0.0.1", self.port)
+
+    def received(self, event: Input) -> None:
+        raise ZeroDivisionError
+
+
+def check_failure(run: Callable[[Engine[Input]], None]) -> None:
+    """Check that what an engine raises comes out of its driver, which leaves no connection open."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with pytest.raises(ZeroDivisionError):
+            run(Broken(listener.getsockname()[1]))
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(PATIENCE_SECONDS)
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
