@@ -2,6 +2,8 @@
 #   make demo      install the package, show several requests at once on one WebSocket and realtime sessions
 #   make test      the whole test suite with branch coverage of aigw_proto, docs examples included
 #   make test-sdk  the gateway behind providers' own SDKs, for Python and for Node
+#   make simulate  20,000 seeds of both APIs on a bad network, into docs/topics/simulated.txt
+#   make mutants   deliberate faults, and which simulated run catches each, into docs/topics/mutants.txt
 #   make bench     speed beside other implementations, into docs/performance; also bench-check, bench-peers
 #   make lint types docs coverage clean
 
@@ -19,10 +21,10 @@ sources := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -n
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-sdk bench bench-check bench-peers lint types types-bench docs coverage clean
+.PHONY: help demo test test-sdk simulate mutants bench bench-check bench-peers lint types types-bench docs coverage clean
 
 help:
-	@sed -n '2,6s/^#//p' Makefile
+	@sed -n '2,8s/^#//p' Makefile
 
 demo: $(VENV)/installed
 	@$(BIN)/aigw demo
@@ -36,6 +38,17 @@ test: $(VENV)/installed $(VENV)/group-test
 
 test-sdk: $(SDK)/installed $(SDK)/node
 	$(SDK)/bin/python -m pytest tests/sdk $(PYTEST_ARGS)
+
+simulate: $(VENV)/installed
+	@{ $(BIN)/python -c 'import os, platform, aigw_proto.ws as ws; \
+	  print(f"{ws.IMPLEMENTATION} build, Python {platform.python_version()}, {os.cpu_count()} cores\n")' && \
+	$(BIN)/aigw sim --scenario mixed --seeds 0..19999 && $(BIN)/aigw sim --scenario crowd --seeds 0..199 && \
+	$(BIN)/aigw sim --scenario calm --seeds 0..999; } > docs/topics/simulated.txt; \
+	status=$$?; cat docs/topics/simulated.txt; exit $$status
+
+# From the source tree, a copy of which each fault is put into.
+mutants: $(VENV)/installed $(VENV)/group-test
+	cd tests && ../$(BIN)/python -m simulation.run_mutants
 
 coverage: test
 	$(BIN)/coverage html

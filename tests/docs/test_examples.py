@@ -2,7 +2,8 @@
 
 Every page is a test. Its blocks run in order, in a folder of their own, against a gateway on loopback:
 
-* `python` is a whole program; a `text` block right behind it is what it prints;
+* `python` is a whole program, kept as a file when its first line is `# NAME.py`; a `text` block right behind it is what
+  it prints;
 * `console` holds commands behind `$` and what they print; `aigw serve` keeps running until the end of the page;
 * `toml` is checked as a configuration, and kept as a file when its first line is `# NAME.toml`;
 * other blocks (`sh`, `json`, ...) are only read.
@@ -73,7 +74,8 @@ class Page:
                 self._check_configuration(content)
 
     def _run_program(self, program: str, expected: str | None) -> None:
-        file = self._folder / "program.py"
+        name = re.match(r"# (\w+\.py)\n", program)
+        file = self._folder / (name[1] if name else "program.py")
         file.write_text(self._located(program))
         output = self._execute([sys.executable, "-W", "error", str(file)])
         if expected is not None:

@@ -90,11 +90,13 @@ def _run_traced(name: str, seeds: range, out: TextIO) -> int:
 
 
 def _sum_up(name: str, summary: Summary) -> str:
-    seconds = max(summary.seconds, 1e-9)
     failed = f"{len(summary.failures)} FAILED" if summary.failures else "none failed"
-    return (
-        f"{name}: {summary.seeds} seeds in {summary.seconds:.1f} s, {failed}\n"
-        f"{summary.requests} requests, {summary.sessions} realtime sessions and {summary.messages} messages in "
-        f"{summary.virtual_seconds / 3600:.1f} hours of virtual time; {summary.messages / 10 / seconds:.0f} times ten "
-        "messages a second\n"
-    )
+    lines = [f"{name}: {summary.seeds} seeds in {summary.seconds:.1f} s, {failed}"]
+    hours = f"{summary.virtual_seconds / 3600:.1f} hours of virtual time"
+    if summary.messages:
+        what = f"{summary.requests} requests, {summary.sessions} realtime sessions and {summary.messages} messages"
+        rate = summary.messages / 10 / max(summary.seconds, 1e-9)
+        lines.append(f"{what} in {hours}; {rate:.0f} times ten messages a second")
+    else:
+        lines.append(hours)
+    return "".join(f"{line}\n" for line in lines)
