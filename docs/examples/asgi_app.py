@@ -8,6 +8,7 @@ closed as if it had connected by itself.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import AsyncGenerator
 
@@ -22,12 +23,14 @@ from aigw_proto import Input, ShutdownRequested
 from aigw_proto.ws import BinaryMessage, MessageSocket, UpgradeRefused
 from aigw_transports.asyncio_protocol import Driver, MessageLink
 
+log = logging.getLogger("asgi_app")
+
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
     """Run the driver as long as the application, and let requests finish at the end."""
     async with anyio.create_task_group() as tasks:
-        driver = Driver[Input](make_engine())
+        driver = Driver[Input](make_engine(), journal=lambda record: log.info("%s", record))
         app.state.driver = await tasks.start(driver.run)
         yield
         driver.feed(ShutdownRequested(GRACE_SECONDS))
