@@ -58,6 +58,8 @@ class Host(Generic[InputT]):
         self._schedule = schedule
         self._links: dict[LinkId, _Link[InputT]] = {}
         self._timer = Wakeup(None)
+        self._given_bytes = 0
+        self._sent_bytes = 0
         self._turn_seconds = turn_seconds
         clock = self._work if turn_seconds else lambda: schedule.now
         self._conductor: Conductor[InputT | Input] = Conductor(engine, self, clock)
@@ -67,6 +69,15 @@ class Host(Generic[InputT]):
     def unsent_bytes(self) -> int:
         """What waits to be sent on all of its links together."""
         return sum(link.unsent_bytes for link in self._links.values())
+
+    def count(self, data: bytes) -> None:
+        """Note what the engine is given."""
+        self._given_bytes += len(data)
+
+    @property
+    def kept_bytes(self) -> int:
+        """How much more its engine was given than it has sent; what it makes of its own counts against that."""
+        return self._given_bytes - self._sent_bytes
 
     @property
     def streams(self) -> dict[LinkId, End]:
@@ -101,6 +112,7 @@ class Host(Generic[InputT]):
 
     def send(self, link: LinkId, chunks: list[bytes]) -> int:
         """See `Ports`."""
+        self._sent_bytes += sum(map(len, chunks))
         return self._links[link].stream.send(chunks)
 
     def set_reading(self, link: LinkId, enabled: bool) -> None:
@@ -205,6 +217,7 @@ class _Link(Generic[InputT]):
             self._conductor.feed(ConnectFailed(self.link, failure, detail))
 
     def data_received(self, data: bytes) -> None:
+        self._host.count(data)
         self._conductor.feed(BytesReceived(self.link, data))
 
     def ended(self, clean: bool) -> None:

@@ -28,6 +28,8 @@ __all__ = ["Rest"]
 _DELAY_SECONDS = 5.0  # more than any delay before another try
 _LATE_SECONDS = 1.0  # behind the end of a grace: what is said then has come, or is on its way
 _STUCK_SLACK_SECONDS = 15.0
+_SHUTTING_DOWN = "shutting down"
+_GOING_AWAY = 1001
 _MANY_CONNECTIONS = 1000  # a limit that no scenario comes near to
 
 
@@ -46,18 +48,28 @@ class Rest:
         gateway, now = traffic.gateway, traffic.world.time
         if traffic.was_cut or traffic.jumped_seconds or gateway.has_drained or gateway.busy_until > now:
             return
+        self._judge_kept()
         streams = gateway.streams
         self._judge_stuck(streams, now)
         if not all(_is_still(stream) for stream in streams.values()):
             return
         self._judge_links(streams)
         self._judge_connections(now)
+        self._judge_refused()
         for client in traffic.clients:
             if client.is_alive and client.is_reading and is_smooth(client.faults):
                 self._judge_client(client, now)
         for session in traffic.sessions:
             if session.status == 101 and session.client.is_smooth and session.far.is_smooth:
                 self._judge_session(session, now)
+
+    def _judge_kept(self) -> None:
+        """Demand that what was read and not sent on is bounded; what comes behind a Close is not kept, but dropped."""
+        traffic = self._traffic
+        ends = [end for session in traffic.sessions for end in (session.client, session.far)]
+        if not any(end.said_close or end.got_close or end.left_at for end in ends):
+            kept, most = traffic.gateway.kept_bytes, traffic.most_kept_bytes
+            assert most is None or kept <= most, f"the gateway keeps {kept} bytes, where {most} are allowed"
 
     # ---- links -----------------------------------------------------------------------------------------------------
 
@@ -127,6 +139,23 @@ class Rest:
             request.demand(not late, f"waits, although its provider has said all {now - said_at:.3f} s ago")
         elif unlimited and now - request.asked_at > _DELAY_SECONDS and request.is_direct:
             request.demand(request.order.tag in provider.bodies, "waits, and its provider knows nothing of it")
+
+    def _judge_refused(self) -> None:
+        """Demand that no request that has come as far as a provider is given up before the grace is over."""
+        traffic = self._traffic
+        for client in traffic.clients:
+            for request in client.requests.values():
+                if request.error is not None and _SHUTTING_DOWN in request.error and request.ended_at is not None:
+                    early = request.order.tag in traffic.provider.bodies and request.ended_at < (
+                        traffic.grace_until or 0
+                    )
+                    request.demand(not early, "is given up before the grace is over")
+        for session in traffic.sessions:
+            for end in (session.client, session.far):
+                if end.got_close is not None and end.got_close_at is not None and end.is_good and end.other.is_good:
+                    early = end.got_close[0] == _GOING_AWAY and end.got_close_at < (traffic.grace_until or 0)
+                    own = end.said_close == end.got_close or end.other.said_close == end.got_close
+                    assert own or not early, f"{end.name} is closed before the grace is over"
 
     # ---- realtime --------------------------------------------------------------------------------------------------
 

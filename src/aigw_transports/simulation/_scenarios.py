@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from aigw_proto._limits import GatewayLimits
 
 from ._plan import bad_link
+from ._pressure import pressure
 from ._realtime import Close, End, Leaving, Message, Pace, RealtimeSession
 from ._traffic import Traffic
 from ._universal import Flood, Request, UniversalClient
@@ -343,6 +344,7 @@ SCENARIOS: dict[str, Scenario] = {
     "mixed": mixed,
     "universal": universal,
     "realtime": realtime,
+    "pressure": pressure,
     "crowd": crowd,
     "calm": calm,
 }

@@ -73,15 +73,24 @@ class Traffic:
         provider_faults: Faults | None = None,
         live_faults: Faults | None = None,
         turn_seconds: float = 0.0,
+        most_unsent_bytes: int | None = None,
+        most_kept_bytes: int | None = None,
     ) -> None:
-        """Put them into the world: `gateway`, `hand` and `live`, each at port 80."""
+        """Put them into the world: `gateway`, `hand` and `live`, each at port 80.
+
+        `most_unsent_bytes` may wait on one link of the gateway; without it, what the limits allow at most. And
+        `most_kept_bytes` may have been read by the gateway and not have been sent on in any form.
+        """
         self.world = world
         self.limits = limits
         engine = gateway_engine(world.seed, limits)
         most = max(
             limits.client_high_water_bytes + limits.client_reply_allowance_bytes, limits.realtime_high_water_bytes
         )
-        self.checked: Checked[Input] = Checked(engine, max_unsent_bytes=most + limits.turn_bytes + _MORE_BYTES)
+        if most_unsent_bytes is None:
+            most_unsent_bytes = most + limits.turn_bytes + _MORE_BYTES
+        self.most_kept_bytes = most_kept_bytes
+        self.checked: Checked[Input] = Checked(engine, max_unsent_bytes=most_unsent_bytes)
         self.gateway: Host[Any] = world.host("gateway", self.checked, port=80, turn_seconds=turn_seconds)
         self.provider = UniversalProvider(world, "hand", faults=provider_faults)
         self.live = RealtimeProvider(world, "live", faults=live_faults)
@@ -178,7 +187,8 @@ class Traffic:
     def _read_on(self) -> None:
         for client in self.clients:
             if not client.left:
-                client.read(True)
+                client.is_reading = True
+                client.peer.set_reading(True)
         for end in self._ends():
             if end.peer is not None and end.left_at is None:
                 end.peer.set_reading(True)
