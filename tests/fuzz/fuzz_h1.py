@@ -90,9 +90,9 @@ class Run:
                 self.http.send_continue()
         early = bool(self.manner & self.EARLY)
         answered = (Failed, Request if early else EndOfMessage)
-        if isinstance(event, answered) and self.http.can_answer:
+        if isinstance(event, answered) and self.http.can_answer:  # after a failure whatever was asked for
             status = event.status if isinstance(event, Failed) else 404
-            if self.manner & self.TRAILERS and self.asked != b"HEAD":
+            if self.manner & self.TRAILERS and (self.asked != b"HEAD" or isinstance(event, Failed)):
                 self.http.send_response(Response(status, []))
                 self.http.send_data(b"ok")
                 self.http.end_message([(b"x-end", b"1")], now=0.0)

@@ -12,6 +12,7 @@ import argparse
 import importlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -59,7 +60,9 @@ def fuzz_here(name: str, options: Sequence[str]) -> None:
     atheris: Any = importlib.import_module("atheris")  # not where the targets are only replayed, and without types
     with atheris.instrument_imports(include=["aigw_proto", "aigw_transports", "h11"]):
         module = target(name)
-    atheris.Setup([sys.argv[0], *options], module.test_one_input)
+    # For a merge, libFuzzer starts itself again through a shell, by this name.
+    itself = shlex.join([sys.executable, "-m", "fuzz.run", "--here", name])
+    atheris.Setup([itself, *options], module.test_one_input)
     atheris.Fuzz()
 
 
@@ -121,6 +124,8 @@ def keep(name: str, scratch: Path) -> None:
         finished = _run(name, options, timeout=600)
         if finished.returncode != 0:
             raise SystemExit(finished.stderr.decode("utf-8", "replace"))
+        if not any(Path(folder).iterdir()):
+            raise SystemExit(f"nothing came of the merge: {finished.stderr.decode('utf-8', 'replace')}")
         for path in corpus(name):
             path.unlink()
         for path in sorted(Path(folder).iterdir()):

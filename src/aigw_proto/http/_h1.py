@@ -172,9 +172,14 @@ class H1Connection(ReceivingHalf):
         self._phase = Phase.SWITCHED
 
     def send_data(self, data: bytes) -> None:
-        """Queue a piece of the body; a large one is not copied. Raises LocalProtocolError when it does not fit."""
+        """Queue a piece of the body; a large one is not copied. Raises LocalProtocolError when it does not fit.
+
+        After `Failed` it is dropped when the request was a HEAD, which nobody but this machine can know then.
+        """
         if self._our_state() is not h11.SEND_BODY:
             raise LocalProtocolError("no message is under way to send data in")
+        if self._failed and self._method == b"HEAD":
+            return
         if self._send_left != UNKNOWN:
             if len(data) > self._send_left:
                 raise LocalProtocolError("more data than the length that was declared")
@@ -186,7 +191,7 @@ class H1Connection(ReceivingHalf):
             self._output.append(self._machine().send(event))
 
     def end_message(self, trailers: Headers | None = None, *, now: float | None = None) -> None:
-        """Finish the message under way; `trailers` need a body sent in chunks and are not sent to HTTP/1.0 clients.
+        """Finish the message under way; `trailers` need a body sent in chunks; HTTP/1.0 clients get none.
 
         `now` makes a server's wait for the next request exact; without it, it may last up to twice as long. Raises
         LocalProtocolError.
@@ -195,11 +200,13 @@ class H1Connection(ReceivingHalf):
             raise LocalProtocolError("no message is under way to end")
         if self._send_left > 0:
             raise LocalProtocolError("less data than the length that was declared")
+        if self._failed:
+            trailers = None  # the connection ends with this answer, and what asked for it may have been a HEAD
         if trailers and self._send_left != UNKNOWN:
             raise LocalProtocolError("trailers need a body without a declared length")
         if self._untold is not None:
             self._untold_end = True
-        elif tail := self._machine().send(to_h11_end(None if self._peer_is_old or self._failed else trailers)):
+        elif tail := self._machine().send(to_h11_end(None if self._peer_is_old else trailers)):
             self._output.append(tail)
         if now is None:
             self._now_is_old = True

@@ -232,7 +232,8 @@ class Table:
     def _resolve(self, path: str, text: str) -> str:
         kind, _, name = text.partition(":")
         if kind == "env":
-            value, source = self.problems.environment.get(name), f"environment variable {name or '(no name)'}"
+            shown = name if name.isprintable() else json.dumps(name)
+            value, source = self.problems.environment.get(name), f"environment variable {shown or '(no name)'}"
             problem = "is not set"
         elif kind == "file":
             source = f"file {json.dumps(name) if name else '(no name)'}"

@@ -48,6 +48,19 @@ class TestPlainHttp:
             assert turns.take(link).startswith(b"HTTP/1.1 200")
         assert link not in turns.closed
 
+    @pytest.mark.parametrize(
+        ("head", "status"),
+        [(b"HEAD / HTTP/2.0\r\n\r\n", 505), (b"HEAD / HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\n\r\n", 413)],
+    )
+    def test_a_bad_head_request_is_answered_without_a_body(self, head: bytes, status: int) -> None:
+        turns = Turns()
+        link = turns.accept()
+        turns.receive(link, head)
+        answered = turns.take(link)
+        assert answered.startswith(b"HTTP/1.1 %d " % status)
+        assert answered.endswith(b"\r\n\r\n")
+        assert not [log for log in turns.logs if log.exception is not None]
+
     def test_pipelined_requests_are_answered_in_order(self) -> None:
         turns = Turns()
         link = turns.accept()

@@ -594,11 +594,14 @@ def test_any_calls_in_any_order(seed: int, role: Role) -> None:
         assert not terminal or connection.next_timeout() is None
 
 
-def test_answer_to_a_head_request_that_failed_has_no_body() -> None:
-    connection = server(TO_SERVER[2], pull=False)
+@pytest.mark.parametrize("wire", [TO_SERVER[2], b"HEAD / HTTP/2.1\r\nHost: a\r\n\r\n"])
+@pytest.mark.parametrize("headers", [[(b"content-length", b"3")], []])
+def test_answer_to_a_head_request_that_failed_has_no_body(wire: bytes, headers: Headers) -> None:
+    """Whoever answers a failure saw no request, and cannot know that it was a HEAD."""
+    connection = server(wire, pull=False)
     assert isinstance(connection.next_event(), Failed)
-    connection.send_response(Response(413, [(b"content-length", b"3")]))
-    with pytest.raises(LocalProtocolError):
-        connection.send_data(b"no!")
-    connection.end_message()
+    connection.send_response(Response(413, headers))
+    connection.send_data(b"no!")
+    connection.end_message([(b"t", b"1")])
     assert sent(connection).endswith(b"\r\n\r\n")
+    assert connection.must_close

@@ -184,6 +184,13 @@ def test_server_sends_no_body_to_head() -> None:
     assert sent(opening).endswith(b"\r\n\r\n")
 
 
+def test_server_sends_no_body_to_a_head_that_is_bad_http() -> None:
+    opening = Opening.server(now=0.0)
+    (event,), _ = feed(opening, [b"HEAD / HTTP/2.0\r\n\r\n"])
+    assert isinstance(event, Failed)
+    assert sent(opening).endswith(b"\r\n\r\n")
+
+
 @pytest.mark.parametrize(
     ("wire", "status"), [(b"\x16\x03\x01\x02", 400), (b"PRI * HTTP/2.0\r\n\r\n", 505), (b"GET /" + b"x" * 70_000, 431)]
 )

@@ -282,6 +282,7 @@ def test_each_mistake_names_the_key_and_what_was_expected(text: str, expected: s
         ("env:MISSING", "environment variable MISSING is not set"),
         ("env:EMPTY", "environment variable EMPTY is empty"),
         ("env:", "environment variable (no name) is not set"),
+        ("env:A\\nB\ufeff", 'environment variable "A\\nB\\ufeff" is not set'),
         ("env:ODD", "environment variable ODD must be printable ASCII"),
         ("file:missing.txt", 'file "missing.txt" cannot be read: No such file or directory'),
         ("file:", "file (no name) cannot be read"),
