@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from aigw_proto._limits import GatewayLimits
 
+from ._bounded import bounded, draining
 from ._plan import bad_link
 from ._pressure import pressure
 from ._realtime import Close, End, Leaving, Message, Pace, RealtimeSession
@@ -345,6 +346,8 @@ SCENARIOS: dict[str, Scenario] = {
     "universal": universal,
     "realtime": realtime,
     "pressure": pressure,
+    "bounded": bounded,
+    "draining": draining,
     "crowd": crowd,
     "calm": calm,
 }

@@ -6,7 +6,16 @@ from aigw_transports.memory import World
 from aigw_transports.simulation import SCENARIOS, run_seed
 
 # A few seeds of each; `make simulate` runs twenty thousand.
-SEEDS = {"mixed": 120, "universal": 60, "realtime": 120, "crowd": 4, "calm": 3}
+SEEDS = {
+    "mixed": 120,
+    "universal": 60,
+    "realtime": 120,
+    "pressure": 20,
+    "bounded": 30,
+    "draining": 30,
+    "crowd": 4,
+    "calm": 3,
+}
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
