@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 from collections import deque
 from contextlib import contextmanager
@@ -277,27 +278,33 @@ def hold(
         opened = connection.open(request, timeout)
     except BaseException:
         driver.stop()
-        thread.join(FAREWELL_SECONDS)  # it may be looking a name up, for longer than the caller wants to wait
+        _join(thread, FAREWELL_SECONDS)  # it may be looking a name up, for longer than the caller wants to wait
         _raise_first(failures)
         raise
     try:
         yield opened
     except Exception:
         connection.close()
-        thread.join()
+        _join(thread)
         _raise_first(failures)
         raise
     except BaseException:
         connection.close()
-        thread.join(FAREWELL_SECONDS)
+        _join(thread, FAREWELL_SECONDS)
         raise
     else:
         connection.close()
-        thread.join()
+        _join(thread)
         _raise_first(failures)
     finally:
         driver.stop()
-        thread.join()
+        _join(thread)
+
+
+def _join(thread: threading.Thread, timeout: float | None = None) -> None:
+    """Wait for a thread; not when the program is ending, for then daemons do not go on any more."""
+    if not sys.is_finalizing():
+        thread.join(timeout)
 
 
 def _raise_first(failures: list[BaseException]) -> None:

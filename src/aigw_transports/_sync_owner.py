@@ -112,10 +112,16 @@ class Owner:
                 timer.work()
 
     def finish(self) -> None:
-        """Do what was posted too late for another step."""
+        """Do what was posted too late for another step, all of it, and raise what the first of it raised."""
+        failures: list[Exception] = []
         while not self._inbox.empty():
             work, argument = self._inbox.get_nowait()
-            work(argument)
+            try:
+                work(argument)
+            except Exception as error:  # noqa: BLE001 - somebody may be waiting for what comes behind it
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _reap(self, ending: tuple[threading.Thread, Callable[[], object]]) -> None:
         thread, ended = ending
