@@ -170,6 +170,21 @@ async def test_serving_with_tls(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 @each_loop
+async def test_connections_that_something_else_accepts(tmp_path: Path) -> None:
+    engine = Server()
+    path = str(tmp_path / "socket")
+    async with serving(engine) as (driver, _):
+        server = await asyncio.get_running_loop().create_unix_server(lambda: driver.accept("a neighbour"), path)
+        async with await anyio.connect_unix(path) as stream:
+            await stream.send(b"hello")
+            assert await stream.receive() == b"hello"
+        server.close()
+        driver.feed(ShutdownRequested(0.0))
+    assert LinkAccepted(LinkId(2), "a neighbour") in engine.seen
+
+
+@pytest.mark.anyio
+@each_loop
 async def test_an_exception_of_the_engine_ends_everything_and_comes_out() -> None:
     with anyio.fail_after(20):
         [listener] = await listen()

@@ -1,4 +1,4 @@
-"""One fake provider for all examples."""
+"""A fake provider for the examples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from support.examples import mock_provider
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
     """Return the URL of the fake provider."""
     with mock_provider() as url:

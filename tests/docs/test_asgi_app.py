@@ -32,11 +32,11 @@ class Server(uvicorn.Server):
         yield
 
 
-@pytest.fixture
-def url(provider: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("AIGW_PROVIDERS", provider)
+@pytest.fixture(scope="module")
+def url(provider: str) -> Iterator[str]:
     server = Server(uvicorn.Config(asgi_app.app, lifespan="on", log_level="warning"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIGW_PROVIDERS", provider)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
@@ -57,11 +57,13 @@ class Records(logging.Handler):
         assert isinstance(record.args, tuple)
         self.queue.put(record.args[0])
 
-    def session(self) -> SessionRecord:
-        """Wait for a session to end."""
-        while not isinstance(record := self.queue.get(timeout=PATIENCE_SECONDS), SessionRecord):
-            pass
-        return record
+    def session(self, address: tuple[str, int]) -> SessionRecord:
+        """Wait for the session of that client to end."""
+        host, port = address
+        while True:
+            record = self.queue.get(timeout=PATIENCE_SECONDS)
+            if isinstance(record, SessionRecord) and record.peer == f"{host}:{port}":
+                return record
 
 
 @pytest.fixture
@@ -103,8 +105,9 @@ def test_messages_come_as_they_were(url: str, records: Records) -> None:
             data = os.urandom(size)
             peer.send(data)
             assert peer.recv(timeout=PATIENCE_SECONDS) == data
+        local = peer.local_address
         peer.close(4001, "had enough")
-    record = records.session()
+    record = records.session(local)
     assert (record.closed_by, record.client_close) == (ClosedBy.CLIENT, 4001)
 
 
@@ -131,7 +134,7 @@ def test_a_client_is_lost(url: str, records: Records) -> None:
         peer.send("still here")
         assert peer.recv(timeout=PATIENCE_SECONDS) == "still here"
         peer.socket.shutdown(socket.SHUT_RDWR)
-        record = records.session()
+        record = records.session(peer.local_address)
     assert record.closed_by is ClosedBy.CLIENT
     assert record.client_close in {1005, 1006}  # a server need not say which
 
