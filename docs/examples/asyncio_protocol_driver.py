@@ -64,7 +64,8 @@ class Link(Reporter, asyncio.Protocol):
         if self.closing:
             self.transport.abort()
         elif self.connecting is None:
-            self.report(LinkAccepted(self.link, readable_address(transport.get_extra_info("peername")[:2])))
+            peer = transport.get_extra_info("peername") or ("unknown", 0)  # it may have gone already
+            self.report(LinkAccepted(self.link, readable_address(peer[:2])))
         else:
             self.connecting = None
             tls = transport.get_extra_info("ssl_object")

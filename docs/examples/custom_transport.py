@@ -27,14 +27,14 @@ PATIENCE_SECONDS = 60.0
 class BlockingDriver:
     """Runs one engine until the connection that it begins with is closed."""
 
-    def __init__(self, engine: aigw.Engine[aigw.Input], accepted: socket.socket) -> None:
-        """Begin with a connection."""
+    def __init__(self, engine: aigw.Engine[aigw.Input], accepted: socket.socket, peer: str) -> None:
+        """Begin with a connection from `peer`."""
         self.conductor: Conductor[aigw.Input] = Conductor(engine, self, time.monotonic)
         self.sockets: dict[aigw.LinkId, socket.socket] = {}
         self.reading: set[aigw.LinkId] = set()
         self.deadline: float | None = None
         self.first = self.conductor.new_link()
-        self.open(accepted, aigw.LinkAccepted(self.first, readable_address(accepted.getpeername()[:2])))
+        self.open(accepted, aigw.LinkAccepted(self.first, peer))
 
     def open(self, sock: socket.socket, birth: aigw.LinkAccepted | aigw.LinkConnected) -> None:
         self.sockets[birth.link] = sock
@@ -103,4 +103,9 @@ class BlockingDriver:
 
 if __name__ == "__main__":
     socket.setdefaulttimeout(PATIENCE_SECONDS)
-    BlockingDriver(make_engine(), socket.socket(fileno=0)).run()
+    try:
+        client = socket.socket(fileno=0)
+        address = readable_address(client.getpeername()[:2])
+    except OSError as error:
+        sys.exit(f"standard input is no connection: {error.strerror}")
+    BlockingDriver(make_engine(), client, address).run()

@@ -187,10 +187,10 @@ class TrioDriver(BaseDriver[Input, Link]):
     async def _accept(self, stream: trio.SocketStream) -> None:
         link = self._add(self._conductor.new_link())
         with link.scope:
-            peer = readable_address(stream.socket.getsockname()[:2])
-            with contextlib.suppress(OSError):  # it has gone already
-                peer = readable_address(stream.socket.getpeername()[:2])
-            await link.run(stream, stream, LinkAccepted(link.link, peer))
+            peer = ("unknown", 0)
+            with contextlib.suppress(OSError):  # it may have gone already
+                peer = stream.socket.getpeername()[:2]
+            await link.run(stream, stream, LinkAccepted(link.link, readable_address(peer)))
 
     async def _open(self, link: Link, effect: Connect) -> None:
         with link.scope:

@@ -55,6 +55,13 @@ def test_a_gateway_for_each_connection(provider: str, tmp_path: Path) -> None:
     assert "Traceback" not in text
 
 
+def test_standard_input_has_to_be_a_connection() -> None:
+    command = [sys.executable, "-W", "error", str(FILE)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "standard input is no connection: Socket operation on non-socket\n"
+
+
 def test_it_has_less_than_sixty_lines() -> None:
     text = FILE.read_text().partition("class BlockingDriver:")[2].partition("\nif __name__")[0]
     code = [line for line in text.splitlines() if line.strip() and not line.strip().startswith('"""')]
@@ -79,5 +86,5 @@ class Secured(ToyEngine):
 def test_it_has_no_tls() -> None:
     engine = Secured()
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
-        BlockingDriver(Checked(engine), listener.accept()[0]).run()
+        BlockingDriver(Checked(engine), listener.accept()[0], "192.0.2.1:4000").run()
     assert engine.detail == "this driver has no TLS"
