@@ -137,8 +137,15 @@ class End:
         if self._broken:
             self._schedule.after(0.0, self._tell_broken)  # writing is how a paused reader learns of a reset
             return 0
+        size = sum(map(len, chunks))
+        if not self._backlog and self._travelling_bytes + size <= self._faults.buffer_bytes:  # as nearly always
+            data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            self._travelling_bytes += size
+            self._reported_bytes = 0
+            self._travel(lambda: self.peer.arrive(data), size)
+            return 0
         self._backlog.extend(map(memoryview, chunks))
-        self._backlog_bytes += sum(map(len, chunks))
+        self._backlog_bytes += size
         self._push()
         self._reported_bytes = self._backlog_bytes
         return self._backlog_bytes

@@ -87,7 +87,8 @@ class Checked(Generic[InputT]):
 
     def finish(self) -> None:
         """Assert that the engine has ended every link; call it at the end of a test."""
-        self._demand(not self.open_links, f"engine: links {list(self.open_links)} were never closed")
+        if self.open_links:
+            raise ContractError(f"engine: links {list(self.open_links)} were never closed")
 
     def handle(self, event: InputT, now: float) -> None:
         """Check the input, then pass it on."""
@@ -116,11 +117,6 @@ class Checked(Generic[InputT]):
             raise ContractError(f"engine: {describe(effect)} after Drained")
         self._check_effect(effect)
         return effect
-
-    @staticmethod
-    def _demand(condition: bool, complaint: str) -> None:
-        if not condition:
-            raise ContractError(complaint)
 
     def _begin_turn(self, now: float, *, woken: bool) -> None:
         if self._in_turn:
@@ -165,9 +161,8 @@ class Checked(Generic[InputT]):
             return
         match event:
             case LinkAccepted(link):
-                self._demand(
-                    link % 2 == 0 and link not in self._links, f"driver: {describe(event)} is not a fresh even link"
-                )
+                if link % 2 or link in self._links:
+                    raise ContractError(f"driver: {describe(event)} is not a fresh even link")
                 self._links[link] = _Watched(_Life.OPEN)
             case LinkConnected(link):
                 self._watched(link, _Life.CONNECTING, event, "driver").life = _Life.OPEN
@@ -221,9 +216,8 @@ class Checked(Generic[InputT]):
                 life = _Life.CONNECTING if self._is(link, _Life.CONNECTING) else _Life.OPEN
                 self._watched(link, life, effect, "engine").life = _Life.CLOSED
             case Connect(link):
-                self._demand(
-                    link % 2 == 1 and link not in self._links, f"engine: {describe(effect)} is not a fresh odd link"
-                )
+                if not link % 2 or link in self._links:
+                    raise ContractError(f"engine: {describe(effect)} is not a fresh odd link")
                 self._links[link] = _Watched(_Life.CONNECTING)
             case Drained():
                 self.finish()
