@@ -4,6 +4,7 @@
 #   make test-sdk  the gateway behind providers' own SDKs, for Python and for Node
 #   make simulate  20,000 seeds of both APIs on a bad network, into docs/topics/simulated.txt
 #   make mutants   deliberate faults, and which simulated run catches each, into docs/topics/mutants.txt
+#   make fuzz      coverage-guided fuzzing, SECONDS=60 for each target, or for TARGET=codec alone
 #   make bench     speed beside other implementations, into docs/performance; also bench-check, bench-peers
 #   make lint types docs coverage clean
 
@@ -12,8 +13,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 SDK := $(VENV)/sdk
 BENCH := $(VENV)/bench
+FUZZ := $(VENV)/fuzz
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST_ARGS ?=
+SECONDS ?= 60
+TARGET ?=
 # What is compiled where it can be; it is tested as plain Python too, which is where its coverage is measured.
 compiled := tests/aigw_proto/ws tests/aigw_proto/http tests/aigw_proto/envelopes tests/aigw_proto/gateway tests/aigw_proto/providers $(wildcard tests/aigw_proto/test_*.py) \
   $(patsubst %,tests/aigw_transports/test_%.py,asyncio_link asyncio_protocol asyncio_tls tls_session backlog link_table)
@@ -21,7 +25,7 @@ sources := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -n
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-sdk simulate mutants bench bench-check bench-peers lint types types-bench docs coverage clean
+.PHONY: help demo test test-sdk simulate mutants bench bench-check bench-peers lint types types-bench docs coverage clean fuzz
 
 help:
 	@sed -n '2,8s/^#//p' Makefile
@@ -67,6 +71,9 @@ types: $(VENV)/installed $(VENV)/group-lint $(VENV)/group-test $(SDK)/installed
 docs: $(VENV)/installed $(VENV)/group-docs
 	AIGW_PURE=1 $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
+fuzz: $(FUZZ)/installed
+	PYTHONPATH=tests $(FUZZ)/bin/python -m fuzz.run --seconds $(SECONDS) $(TARGET)
+
 bench: $(BENCH)/installed
 	$(BENCH)/bin/python benchmarks/run.py
 	$(BENCH)/bin/python benchmarks/report.py
@@ -84,7 +91,7 @@ bench-peers: $(BENCH)/installed $(VENV)/litellm/installed $(VENV)/portkey/instal
 	$(BENCH)/bin/python benchmarks/report.py
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info docs/_build .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist src/*.egg-info docs/_build .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis fuzz-findings
 	rm -rf tests/sdk/node/node_modules
 
 $(VENV)/created:
@@ -130,6 +137,18 @@ $(BENCH)/created: $(VENV)/created
 $(BENCH)/installed: $(BENCH)/created $(sources)
 	rm -rf build
 	$(BENCH)/bin/python -m pip --quiet --disable-pip-version-check install --group bench .
+	rm -rf build
+	touch $@
+
+# The fuzzer sees what Python does, and nothing of what is compiled.
+$(FUZZ)/created: $(VENV)/created
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python -m pip --quiet --disable-pip-version-check install --upgrade 'pip>=25.1'
+	touch $@
+
+$(FUZZ)/installed: $(FUZZ)/created $(sources)
+	rm -rf build
+	AIGW_PURE=1 $(FUZZ)/bin/python -m pip --quiet --disable-pip-version-check install --group fuzz .
 	rm -rf build
 	touch $@
 

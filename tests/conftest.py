@@ -12,8 +12,9 @@ import hypothesis
 
 from aigw_proto.ws import IMPLEMENTATION
 
-hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True)
-hypothesis.settings.register_profile("explore", deadline=None)
+_PATIENT = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True, suppress_health_check=_PATIENT)
+hypothesis.settings.register_profile("explore", deadline=None, suppress_health_check=_PATIENT)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 

@@ -40,7 +40,7 @@ def test_one_input(data: bytes) -> None:
     whole = Run(role, method, manner, [stream])
     for chunks in cuts(stream):
         cut = Run(role, method, manner, chunks)
-        assert cut.events == whole.events
+        assert settled(cut.events) == settled(whole.events)
         assert cut.sent == whole.sent
     if not manner & Run.EARLY:
         theirs, is_excused = as_server(stream) if role is Role.SERVER else as_client(stream, method)
@@ -113,6 +113,13 @@ class Run:
             elif isinstance(event, Failed):
                 assert event.reason
                 assert 400 <= event.status < 600
+
+
+def settled(events: list[HttpEvent]) -> list[HttpEvent]:
+    """Leave out the part of a body that came before it was found too long: how much that is depends on the cuts."""
+    if len(events) > 1 and isinstance(last := events[-1], Failed) and last.status == 413:
+        return [*events[:-2], last] if isinstance(events[-2], BodyPiece) else events
+    return events
 
 
 def completed(events: list[HttpEvent]) -> list[Message]:

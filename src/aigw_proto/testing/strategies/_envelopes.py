@@ -21,16 +21,25 @@ from ...envelopes import (
     UniversalCancel,
     UniversalCreate,
 )
+from ._characters import CHARACTERS, PRINTED, VISIBLE
 
 __all__ = ["Envelope", "create_messages", "envelopes"]
 
 _NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=12)
-_EVENT_IDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=16)
-_VALUES = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=20)
+_EVENT_IDS = st.text(PRINTED, min_size=1, max_size=16)
+_VALUES = st.text(VISIBLE, min_size=1, max_size=20)
 _ATOMS = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False), st.text()
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**53), 2**53),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(CHARACTERS),
+    st.booleans(),
+    st.integers(-(2**53), 2**53),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(CHARACTERS),
 )
-_OBJECTS = st.dictionaries(st.text(max_size=5), _ATOMS, max_size=3)
+_OBJECTS = st.dictionaries(st.text(CHARACTERS, max_size=5), _ATOMS, max_size=3)
 _JSON = st.one_of(_ATOMS, st.lists(_ATOMS | _OBJECTS, max_size=3), _OBJECTS).map(json.dumps)
 _QUERIES = st.one_of(_JSON, st.sampled_from(['{"n": 1.10}', '{ "a":[ ] , "b" : 1e2}', '"\\u00e9"'])).map(str.encode)
 _SETTINGS = st.builds(
@@ -50,7 +59,7 @@ _METADATA = st.builds(
     content_type=st.none() | st.sampled_from(["application/json", "text/event-stream", "audio/mpeg"]),
     cache_status=st.none() | st.just("MISS"),
     status=st.none() | st.integers(200, 599),
-    error=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    error=st.none() | st.text(CHARACTERS, max_size=20),
     cancelled=st.booleans(),
     encoding=st.none() | st.just("base64"),
 )

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ..._kinds import Role, record
 from ...ws import Opcode
+from ._characters import CHARACTERS
 
 __all__ = ["WebSocketMessage", "doubtful_frame_streams", "frame_streams", "frames", "messages"]
 
@@ -19,7 +20,7 @@ _CODES = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000
 _BAD_CODES = [0, 999, 1004, 1005, 1006, 1015, 2999, 5000]
 _PAYLOADS = st.one_of(
     st.binary(max_size=20),
-    st.text(max_size=10).map(str.encode),
+    st.text(CHARACTERS, max_size=10).map(str.encode),
     st.sampled_from([b"", b"\xc3", b"\xa9", b"\xed\xa0\x80", b"\xed\xa0", b"x" * 125, b"x" * 126, b"y" * 65536]),
 )
 
@@ -34,7 +35,7 @@ class WebSocketMessage:
 
 def messages(*, controls: bool = True) -> st.SearchStrategy[WebSocketMessage]:
     """Draw a legal text or binary message, or with `controls` a ping or a pong."""
-    data = st.tuples(st.text(max_size=200), st.integers(0, 9)).map(_sometimes_long)
+    data = st.tuples(st.text(CHARACTERS, max_size=200), st.integers(0, 9)).map(_sometimes_long)
     return _messages(data, [Opcode.TEXT, Opcode.BINARY, *([Opcode.PING, Opcode.PONG] if controls else [])])
 
 
@@ -110,7 +111,7 @@ def _changed_streams(draw: st.DrawFn, sender: Role) -> bytes:
 
 
 def _close_payloads() -> st.SearchStrategy[bytes]:
-    return st.one_of(st.just(b""), st.builds(_close, st.sampled_from(_CODES), st.text(max_size=20)))
+    return st.one_of(st.just(b""), st.builds(_close, st.sampled_from(_CODES), st.text(CHARACTERS, max_size=20)))
 
 
 def _bad_close_payloads() -> st.SearchStrategy[bytes]:

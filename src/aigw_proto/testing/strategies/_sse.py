@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ..._kinds import record
 from ...http import ServerSentEvent
+from ._characters import CHARACTERS
 
 __all__ = ["SseStream", "sse_streams"]
 
@@ -14,7 +15,7 @@ _ENDINGS = [b"\n", b"\r\n", b"\r"]
 _NOISE = [b": comment", b":", b"unknown: field", b"datum: 1", b"data2", b"retry: soon", b"retry: 1.5", b"id: \x00"]
 _VALUES = st.one_of(
     st.sampled_from([b"", b"{}", b"[DONE]", b" two spaces", b": colon", b'{"n": 1.10}']),
-    st.text(max_size=20).map(str.encode),
+    st.text(CHARACTERS, max_size=20).map(str.encode),
     st.binary(max_size=20),
 ).map(lambda value: value.replace(b"\r", b"").replace(b"\n", b""))
 _NAMES = st.sampled_from([b"", b"message", b"content_block_delta", b"\xff"])
