@@ -33,6 +33,7 @@ _FIRST_STEP_SECONDS = 0.25
 _STEP_GROWTH = 1.25
 _MOST_SECONDS = 900.0
 _DRAIN_SECONDS = 5.0
+_LAST_SECONDS = 100.0  # for what is on its way when the gateway has drained, to slow readers too
 _MORE_BYTES = (32 + 64 + 64) * 1024  # behind the high water: one flush, one piece, and the pongs that may wait
 _CLOSE_HALF_SECONDS = 5.0  # of `close_timeout_seconds`: what the other end of a session has to answer a Close
 
@@ -165,14 +166,15 @@ class Traffic:
             self._judge_idle()
         self.shut_down(_DRAIN_SECONDS)
         self._advance(_DRAIN_SECONDS + _MOST_SECONDS, lambda: self.gateway.has_drained)
+        self.world.advance(_LAST_SECONDS)
         self._judge()
 
     def _advance(self, most_seconds: float, is_enough: Callable[[], bool]) -> None:
         """Let time pass, first in small steps, and look at what there is whenever nothing moves."""
-        world = self.world
-        until, step = world.time + most_seconds, _FIRST_STEP_SECONDS
-        while not is_enough() and world.time < until:
-            world.advance(step)
+        waited, step = 0.0, _FIRST_STEP_SECONDS  # counted by steps: the clock may jump
+        while not is_enough() and waited < most_seconds:
+            self.world.advance(step)
+            waited += step
             self._rest.look()
             step = min(step * _STEP_GROWTH, _STEP_SECONDS)
 
