@@ -100,6 +100,7 @@ class MessageTransport(asyncio.Transport):
         if not self._closing:
             self._closing = True
             self._outgoing.clear()
+            self.room.set()
             self.write_eof()
             self._loop.call_soon(self._lose)
 

@@ -283,6 +283,8 @@ async def test_a_client_that_is_lost() -> None:
         async with rig.driver.accept_messages(PEER, new_socket()) as link:
             await link.opening()
             await link.receive_text("last words")
+            link.receive_disconnect(1006)
+            rig.say(lambda connection: connection.send_text("to nobody"))
         await rig.until(lambda: rig.server.ends == [True])
         assert rig.server.events == [TextMessage("last words")]
         assert [message async for message in link] == []
@@ -362,9 +364,21 @@ async def test_the_engine_closes_the_link_without_a_close(how: CloseHow) -> None
 
 @pytest.mark.anyio
 @each_loop
+async def test_the_engine_closes_the_link_while_a_message_waits_for_it() -> None:
+    async with talking() as (rig, link), anyio.create_task_group() as tasks:
+        rig.tell(lambda server: server.set_reading(LINK, False))
+        tasks.start_soon(link.receive_text, "never read")
+        await anyio.wait_all_tasks_blocked()
+        rig.tell(lambda server: server.hang_up())
+    assert rig.server.events == []
+
+
+@pytest.mark.anyio
+@each_loop
 async def test_the_end_of_what_the_engine_sends() -> None:
     async with talking() as (rig, link):
         rig.tell(lambda server: server.end_sending(LINK))
+        assert [message async for message in link] == []
         assert [message async for message in link] == []
         assert link.closed is not None
         await rig.until(lambda: rig.server.ends == [True])
