@@ -388,6 +388,102 @@ def test_the_gateway_takes_it_for_a_client() -> None:
     assert journal.entry.peer == "192.0.2.1:4000"
 
 
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("client says"), st.one_of(st.text(), st.binary())),
+        st.tuples(st.just("server says"), st.one_of(st.text(), st.binary())),
+        st.tuples(st.just("server pings"), st.binary(max_size=125)),
+        st.tuples(st.just("to server"), st.none()),
+        st.tuples(st.just("to client"), st.none()),
+        st.tuples(st.just("time passes"), st.floats(0.0, 20.0)),
+        st.tuples(st.just("client leaves"), st.sampled_from([None, 1000, 1006, 4000])),
+        st.tuples(st.just("server closes"), st.sampled_from([None, 1001, 4001])),
+    ),
+    max_size=40,
+)
+
+
+class Conversation:
+    """Both sides at once, and what each has said and heard."""
+
+    def __init__(self) -> None:
+        self.socket, self.server, self.connection = talking()
+        self.now = 0.0
+        self.said_by_client: list[object] = []
+        self.said_by_server: list[object] = []
+        self.heard_by_server: list[object] = []
+        self.heard_by_client: list[object] = []
+        self.ends = 0
+
+    def act(self, name: str, value: object) -> None:
+        if name.startswith("server"):
+            if self.connection.can_send:
+                self.act_as_server(name, value)
+        elif name == "to server":
+            taken = self.server.take(self.connection, self.now)
+            self.heard_by_server += [event.data for event in taken if isinstance(event, TextMessage | BinaryMessage)]
+        elif name == "to client":
+            self.bring_to_client()
+        else:
+            self.act_as_client(value)
+
+    def act_as_server(self, name: str, value: object) -> None:
+        match name, value:
+            case "server says", str():
+                self.connection.send_text(value)
+                self.said_by_server.append(value)
+            case "server says", bytes():
+                self.connection.send_binary(value)
+                self.said_by_server.append(value)
+            case "server pings", bytes():
+                self.connection.send_ping(value)
+            case _:
+                assert value is None or isinstance(value, int)
+                self.connection.send_close(value, now=self.now)
+
+    def act_as_client(self, value: object) -> None:
+        match value:
+            case str():
+                self.socket.receive_text(value)
+                self.said_by_client.append(value)
+            case bytes():
+                self.socket.receive_binary(value)
+                self.said_by_client.append(value)
+            case float():
+                self.now += value
+                self.socket.handle_timeout(self.now)
+            case _:
+                assert value is None or isinstance(value, int)
+                self.socket.receive_disconnect(value, now=self.now)
+
+    def bring_to_client(self) -> None:
+        self.server.flush(self.connection, self.now)
+        if not self.connection.can_send:
+            self.socket.receive_eof(self.now)
+        for event in events(self.socket):
+            if isinstance(event, Closed):
+                self.ends += 1
+            else:
+                assert isinstance(event, TextMessage | BinaryMessage)
+                self.heard_by_client.append(event.data)
+
+
+@given(ACTIONS)
+def test_whatever_the_two_sides_do_it_ends_and_nothing_is_invented(actions: list[tuple[str, object]]) -> None:
+    both = Conversation()
+    for action in [*actions, *[("to server", None), ("to client", None)] * 3]:
+        both.act(*action)
+    assert both.heard_by_server == both.said_by_client[: len(both.heard_by_server)]
+    assert both.heard_by_client == both.said_by_server[: len(both.heard_by_client)]
+    assert both.ends <= 1
+    if not both.socket.ended:  # nobody has closed, so nothing is lost either
+        assert both.heard_by_server == both.said_by_client
+        assert both.heard_by_client == both.said_by_server
+    both.socket.receive_disconnect(1006, now=both.now)
+    assert both.socket.ended
+    assert both.socket.next_timeout() is None
+
+
 def test_masks_are_zero_so_that_bytes_stand_as_they_were() -> None:
     socket, _, _ = talking()
     payload = os.urandom(300)
