@@ -177,8 +177,8 @@ class Acceptor:
         return peer
 
     def _give_up(self, secure: SecureStream) -> None:
-        secure.close()
         self._log(self._end(secure), "it took too long")
+        secure.close()
 
     def _log(self, peer: str, reason: str) -> None:
         self._host.log(Log(LogLevel.INFO, "TLS handshake failed", {"peer": peer, "error": reason}))
