@@ -29,7 +29,6 @@ _DELAY_SECONDS = 5.0  # more than any delay before another try
 _LATE_SECONDS = 1.0  # behind the end of a grace: what is said then has come, or is on its way
 _STUCK_SLACK_SECONDS = 15.0
 _SHUTTING_DOWN = "shutting down"
-_GOING_AWAY = 1001
 _MANY_CONNECTIONS = 1000  # a limit that no scenario comes near to
 
 
@@ -55,7 +54,6 @@ class Rest:
             return
         self._judge_links(streams)
         self._judge_connections(now)
-        self._judge_refused()
         for client in traffic.clients:
             if client.is_alive and client.is_reading and is_smooth(client.faults):
                 self._judge_client(client, now)
@@ -140,22 +138,25 @@ class Rest:
         elif unlimited and now - request.asked_at > _DELAY_SECONDS and request.is_direct:
             request.demand(request.order.tag in provider.bodies, "waits, and its provider knows nothing of it")
 
-    def _judge_refused(self) -> None:
-        """Demand that no request that has come as far as a provider is given up before the grace is over."""
+    # ---- the grace -----------------------------------------------------------------------------------------------
+
+    def judge_grace(self) -> None:
+        """Demand that what was under way before a shutdown was not given up for it before the grace was over."""
         traffic = self._traffic
+        until = traffic.grace_until
+        if until is None or traffic.was_cut or traffic.jumped_seconds:
+            return
         for client in traffic.clients:
             for request in client.requests.values():
-                if request.error is not None and _SHUTTING_DOWN in request.error and request.ended_at is not None:
-                    early = request.order.tag in traffic.provider.bodies and request.ended_at < (
-                        traffic.grace_until or 0
-                    )
-                    request.demand(not early, "is given up before the grace is over")
+                early = request.ended_at is not None and request.ended_at < until
+                admitted = request.order.tag in traffic.provider.bodies
+                told = _SHUTTING_DOWN in (request.error or "")
+                request.demand(not (early and admitted and told), "is given up before the grace is over")
         for session in traffic.sessions:
             for end in (session.client, session.far):
-                if end.got_close is not None and end.got_close_at is not None and end.is_good and end.other.is_good:
-                    early = end.got_close[0] == _GOING_AWAY and end.got_close_at < (traffic.grace_until or 0)
-                    own = end.said_close == end.got_close or end.other.said_close == end.got_close
-                    assert own or not early, f"{end.name} is closed before the grace is over"
+                early = end.got_close_at is not None and end.got_close_at < until
+                told = end.got_close is not None and _SHUTTING_DOWN.encode() in end.got_close[1]
+                assert not (early and told), f"{end.name}: is closed before the grace is over"
 
     # ---- realtime --------------------------------------------------------------------------------------------------
 
@@ -171,9 +172,9 @@ class Rest:
                 assert not gone, f"{end.name}: nothing tells it that {other.name} has gone"
                 assert end.got == len(other.said), f"{end.name}: {end.got} of {len(other.said)} messages came"
                 assert end.pongs == end.pings, f"{end.name}: {end.pongs} of {end.pings} pings were answered"
-        self._judge_grace(ends, now)
+        self._judge_end_of_grace(ends, now)
 
-    def _judge_grace(self, ends: tuple[End, End], now: float) -> None:
+    def _judge_end_of_grace(self, ends: tuple[End, End], now: float) -> None:
         until = self._traffic.grace_until
         if until is not None and all(end.said_close is None and end.left_at is None for end in ends):
             assert now <= until + _LATE_SECONDS, f"{ends[0].name} goes on {now - until:.3f} s behind the grace"

@@ -211,6 +211,7 @@ class Traffic:
             client.judge(self.provider, links_are_smooth=smooth, slack_seconds=slack)
         for session in self.sessions:
             session.judge(slack_seconds=slack, half_seconds=_CLOSE_HALF_SECONDS)
+        self._rest.judge_grace()
         judge_records(self)
         self._count()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aigw_transports.simulation import SimulationFailed, Traffic, _bounded, simulate
+from aigw_transports.simulation import End, RealtimeSession, SimulationFailed, Traffic, _bounded, simulate
 from aigw_transports.simulation._bounded import bounded, draining
 
 
@@ -25,7 +25,10 @@ def test_what_comes_too_late_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_what_is_too_large_for_one_and_not_for_the_other_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_bounded, "_judge_size", lambda session, end: _bounded._demand(not end.got_close, "closed"))
+    def none(_: RealtimeSession, end: End) -> None:
+        assert end.got_close is None, "closed"
+
+    monkeypatch.setattr(_bounded, "_judge_size", none)
     with pytest.raises(SimulationFailed, match="closed"):
         simulate(bounded, range(40))
 

@@ -149,7 +149,8 @@ def test_who_does_not_read_or_is_not_served_well_waits_for_something() -> None:
 
 
 def test_a_traffic_that_was_disturbed_is_not_looked_at() -> None:
-    for disturb in (Traffic.cut, lambda traffic: traffic.jump(1.0)):
+    disturbances: tuple[Tamper, ...] = (Traffic.cut, lambda traffic: traffic.jump(1.0))
+    for disturb in disturbances:
         traffic = calm()
         wait_again(traffic)
         disturb(traffic)
@@ -211,3 +212,21 @@ def test_one_who_takes_a_little_is_kept() -> None:
     for _ in range(4):
         traffic.world.advance(10.0)
         rest.look()
+
+
+def test_what_is_given_up_before_the_grace_is_over() -> None:
+    traffic = calm()
+    rest = Rest(traffic)
+    request_of(traffic).error = "the gateway is shutting down"
+    traffic.sessions[0].far.got_close, traffic.sessions[0].far.got_close_at = (1001, b"shutting down"), 5.0
+    rest.judge_grace()
+    traffic.grace_until = 0.0
+    rest.judge_grace()
+    traffic.grace_until = 6.0
+    with pytest.raises(AssertionError, match="a: is given up before the grace is over"):
+        rest.judge_grace()
+    request_of(traffic).error = "odd"
+    with pytest.raises(AssertionError, match="provider s0: is closed before the grace is over"):
+        rest.judge_grace()
+    traffic.was_cut = True
+    rest.judge_grace()
