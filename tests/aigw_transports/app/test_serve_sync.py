@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aigw_transports.app import _serve_sync
+from aigw_transports.app._serve import StartError
+from aigw_transports.app._serve_sync import open_listeners, run_mock_in_threads, run_serve_in_threads
+from aigw_transports.app.config import Configuration, ServerSettings, default
+from aigw_transports.app.log import TextLog
+from aigw_transports.sync import connect
+from support import certificates
+from support.threads import PATIENCE_SECONDS, no_thread_left
+
+
+@pytest.fixture(autouse=True)
+def every_thread_ends() -> Iterator[None]:
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with no_thread_left():
+        yield
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+class Visitor:
+    """Does something to a server that this thread runs, once that has said where it is."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.lines: list[str] = []
+        self.failures: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run)
+        monkeypatch.setattr(_serve_sync, "announce", self._announce)
+
+    def visit(self, host: str, port: int) -> None:
+        with socket.create_connection((host, port), timeout=PATIENCE_SECONDS) as peer:
+            peer.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert peer.recv(9) == b"HTTP/1.1 "
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def wait(self) -> None:
+        self._thread.join(PATIENCE_SECONDS)
+        if self.failures:
+            raise self.failures[0]
+
+    def _announce(self, line: str) -> None:
+        self.lines.append(line)
+        self._thread.start()
+
+    def _run(self) -> None:
+        host, _, port = self.lines[0].rpartition("/")[2].rpartition(":")
+        try:
+            self.visit(host, int(port))
+        except BaseException as error:  # noqa: BLE001 - for the thread that waits
+            self.failures.append(error)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def on_a_free_port(**more: str | float | None) -> Configuration:
+    return dataclasses.replace(default(), server=ServerSettings(port=0, transport="sync", **more))  # type: ignore[arg-type] # passed on
+
+
+def test_serving_until_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asker(Visitor):
+        def visit(self, host: str, port: int) -> None:
+            with connect(f"ws://{host}:{port}/v1/local/default", timeout=PATIENCE_SECONDS) as gateway:
+                query = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
+                reply = gateway.create("openai", "chat/completions", query, timeout=PATIENCE_SECONDS)
+                assert "You said: Hello" in json.dumps(reply.response)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    visitor, log = Asker(monkeypatch), io.StringIO()
+    assert run_serve_in_threads(on_a_free_port(), TextLog(log), with_mock=True) == 0
+    visitor.wait()
+    assert visitor.lines[0].startswith("listening on ws://127.0.0.1:")
+    first, second, third = log.getvalue().splitlines()
+    assert "every answer comes from the built-in fake provider" in first
+    assert " 200 openai/chat/completions done document, " in second
+    assert "draining signal=SIGTERM" in third
+
+
+def test_a_second_signal_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stayer(Visitor):
+        def visit(self, host: str, port: int) -> None:
+            with socket.create_connection((host, port), timeout=PATIENCE_SECONDS) as peer:
+                peer.sendall(b"POST /v1/local/default HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{")
+                os.kill(os.getpid(), signal.SIGTERM)
+                while "draining" not in log.getvalue():
+                    os.sched_yield()
+                os.kill(os.getpid(), signal.SIGINT)
+
+    visitor, log = Stayer(monkeypatch), io.StringIO()
+    status = run_serve_in_threads(on_a_free_port(drain_seconds=3600.0), TextLog(log), with_mock=False)
+    visitor.wait()
+    assert status in (0, 128 + signal.SIGINT)  # 0 when the gateway minds a request that has not come no longer
+
+
+def test_with_tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Shy(Visitor):
+        def visit(self, host: str, port: int) -> None:
+            with (
+                socket.create_connection((host, port), timeout=PATIENCE_SECONDS) as raw,
+                certificates.client().wrap_socket(raw, server_hostname="localhost") as peer,
+            ):
+                peer.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+                assert peer.recv(9) == b"HTTP/1.1 "
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    certificate, key = certificates.write_files(tmp_path)
+    visitor = Shy(monkeypatch)
+    configuration = on_a_free_port(tls_certificate=certificate, tls_key=key)
+    assert run_serve_in_threads(configuration, TextLog(io.StringIO()), with_mock=False) == 0
+    visitor.wait()
+    assert visitor.lines[0].startswith("listening on wss://")
+
+    Path(key).write_text("no key any more")
+    with pytest.raises(StartError, match="cannot serve with TLS: expected a PEM file with a private key; "):
+        run_serve_in_threads(configuration, TextLog(io.StringIO()), with_mock=False)
+
+
+def test_the_fake_provider_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor, log = Visitor(monkeypatch), io.StringIO()
+    assert run_mock_in_threads("127.0.0.1", 0, None, TextLog(log)) == 0
+    visitor.wait()
+    assert visitor.lines[0].startswith("listening on http://")
+
+
+def test_where_nothing_can_be_listened_on() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StartError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
+            open_listeners("127.0.0.1", port)
+    with pytest.raises(StartError, match=r"cannot listen on no\.such\.host\.invalid:0: "):
+        open_listeners("no.such.host.invalid", 0)
