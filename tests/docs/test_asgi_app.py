@@ -32,18 +32,24 @@ class Server(uvicorn.Server):
         yield
 
 
-@pytest.fixture(scope="module")
-def url(provider: str) -> Iterator[str]:
+@contextlib.contextmanager
+def serving(provider: str) -> Generator[tuple[str, Server]]:
     server = Server(uvicorn.Config(asgi_app.app, lifespan="on", log_level="warning"))
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIGW_PROVIDERS", provider)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
-            yield f"ws://127.0.0.1:{listener.getsockname()[1]}"
+            yield f"ws://127.0.0.1:{listener.getsockname()[1]}", server
         finally:
             server.should_exit = True
             thread.join()
+
+
+@pytest.fixture(scope="module")
+def url(provider: str) -> Iterator[str]:
+    with serving(provider) as (url, _):
+        yield url
 
 
 class Records(logging.Handler):
@@ -133,8 +139,9 @@ def test_a_client_is_lost(url: str, records: Records) -> None:
     with echo(url) as peer:
         peer.send("still here")
         assert peer.recv(timeout=PATIENCE_SECONDS) == "still here"
+        local = peer.local_address
         peer.socket.shutdown(socket.SHUT_RDWR)
-        record = records.session(peer.local_address)
+        record = records.session(local)
     assert record.closed_by is ClosedBy.CLIENT
     assert record.client_close in {1005, 1006}  # a server need not say which
 
@@ -154,3 +161,40 @@ def send_much(peer: ClientConnection) -> None:
     chunk = os.urandom(MIB)
     for _ in range(64):
         peer.send(chunk)
+
+
+def test_the_server_stops_within_a_session(provider: str, records: Records) -> None:
+    with serving(provider) as (url, server), echo(url) as peer:
+        peer.send("still here")
+        assert peer.recv(timeout=PATIENCE_SECONDS) == "still here"
+        local = peer.local_address
+        server.should_exit = True
+        with pytest.raises(websockets.exceptions.ConnectionClosed):
+            peer.recv(timeout=PATIENCE_SECONDS)
+        assert peer.close_code == 1012
+        record = records.session(local)
+    assert record.client_close == 1012
+    assert not asgi_app.app.state.driver.running
+
+
+def test_a_client_that_leaves_before_it_is_answered(provider: str, records: Records) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        serving("http://{}:{}".format(*silent.getsockname())) as (
+            url,
+            _,
+        ),
+    ):
+        host, _, port = url.removeprefix("ws://").partition(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(
+                f"GET {REALTIME} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            )
+            connection, _ = silent.accept()  # of the gateway, which does not answer before the provider does
+            address = client.getsockname()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+            record = records.session(address)
+    assert record.status == 401
