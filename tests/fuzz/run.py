@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 CORPORA = HERE / "corpora"
 WORDS = HERE / "words.txt"
 FINDINGS = Path("fuzz-findings")
+FOUND = "found-"  # begins the names of inputs that once failed, which stay whether they reach anything new or not
 MAX_INPUT_BYTES = 4096
 UNIT_SECONDS = 20  # one input: more is a finding
 MAX_MEMORY_MIB = 1024
@@ -118,7 +119,7 @@ def _explain(name: str, output: bytes) -> None:
 
 
 def keep(name: str, scratch: Path) -> None:
-    """Take into the corpus what reaches something that the corpus does not; drop what adds nothing."""
+    """Make the corpus anew from the fewest inputs, old and new, that reach all that is reached."""
     with tempfile.TemporaryDirectory() as folder:
         options = ["-merge=1", f"-max_len={MAX_INPUT_BYTES}", folder, str(CORPORA / name), str(scratch)]
         finished = _run(name, options, timeout=600)
@@ -127,7 +128,8 @@ def keep(name: str, scratch: Path) -> None:
         if not any(Path(folder).iterdir()):
             raise SystemExit(f"nothing came of the merge: {finished.stderr.decode('utf-8', 'replace')}")
         for path in corpus(name):
-            path.unlink()
+            if not path.name.startswith(FOUND):
+                path.unlink()
         for path in sorted(Path(folder).iterdir()):
             (CORPORA / name / path.name).write_bytes(path.read_bytes())
     print(f"{name:24} {len(corpus(name))} inputs in the corpus, {sum(map(_size, corpus(name)))} bytes")
