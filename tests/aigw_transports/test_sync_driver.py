@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import signal
 import socket
 import threading
@@ -236,6 +237,45 @@ def test_an_interrupt_resets_what_is_open() -> None:
         peers[0].recv(1)
 
 
+class Generous(ToyEngine):
+    """Sends more than is taken, and has nothing more to say when it is told to end."""
+
+    def received(self, event: Input) -> None:
+        match event:
+            case LinkAccepted(link):
+                self.link = link
+                self.send(link, bytes(16 << 20))
+            case ShutdownRequested():
+                self.close(self.link)
+                self.drain()
+            case _:
+                pass
+
+
+def test_an_interrupt_resets_what_is_being_flushed() -> None:
+    driver: Driver[Input] = Driver(Checked(Generous()))
+
+    def interrupt(_: None) -> None:
+        raise KeyboardInterrupt
+
+    peers: list[socket.socket] = []
+
+    def talk() -> None:
+        peers.append(socket.create_connection(driver.addresses[0], timeout=PATIENCE_SECONDS))
+        assert peers[0].recv(1) == b"\0"
+        driver.feed(ShutdownRequested(0.0))
+        while driver.running:
+            os.sched_yield()
+        driver.owner.post(interrupt, None)
+
+    thread = threading.Thread(target=talk)
+    with pytest.raises(KeyboardInterrupt):
+        driver.run(listen(), started=lambda _: thread.start())
+    thread.join(PATIENCE_SECONDS)
+    with peers[0], pytest.raises(ConnectionResetError):
+        read_all(peers[0])
+
+
 def test_a_signal_handler_may_feed_it() -> None:
     driver: Driver[Input] = Driver(Checked(Server()))
 
@@ -438,10 +478,12 @@ def test_a_connect_that_ends_in_the_moment_it_is_withdrawn(monkeypatch: pytest.M
     whole = _sync_connect.Attempt.open
 
     def open_late(attempt: _sync_connect.Attempt) -> socket.socket:
+        opened = whole(attempt)
         driver.feed(ShutdownRequested(0.0))
         if fails:
+            opened.close()
             raise ConnectionAbortedError
-        return whole(attempt)
+        return opened
 
     monkeypatch.setattr(_sync_connect.Attempt, "open", open_late)
     with contextlib.closing(listen()[0]) as listener:

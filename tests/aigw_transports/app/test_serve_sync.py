@@ -17,7 +17,7 @@ from aigw_transports.app._serve import StartError
 from aigw_transports.app._serve_sync import open_listeners, run_mock_in_threads, run_serve_in_threads
 from aigw_transports.app.config import Configuration, ServerSettings, default
 from aigw_transports.app.log import TextLog
-from aigw_transports.sync import connect
+from aigw_transports.sync import ConnectionLost, connect
 from support import certificates
 from support.threads import PATIENCE_SECONDS, no_thread_left
 
@@ -89,17 +89,22 @@ def test_serving_until_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_second_signal_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stayer(Visitor):
         def visit(self, host: str, port: int) -> None:
-            with socket.create_connection((host, port), timeout=PATIENCE_SECONDS) as peer:
-                peer.sendall(b"POST /v1/local/default HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{")
+            query = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+            spec = {"x-aigw-mock": "stall_after=1"}
+            with connect(f"ws://{host}:{port}/v1/local/default", timeout=PATIENCE_SECONDS) as gateway:
+                stream = gateway.stream("openai", "chat/completions", query, headers=spec, timeout=PATIENCE_SECONDS)
+                next(stream)
                 os.kill(os.getpid(), signal.SIGTERM)
                 while "draining" not in log.getvalue():
                     os.sched_yield()
                 os.kill(os.getpid(), signal.SIGINT)
+                with pytest.raises(ConnectionLost):
+                    next(stream)
 
     visitor, log = Stayer(monkeypatch), io.StringIO()
-    status = run_serve_in_threads(on_a_free_port(drain_seconds=3600.0), TextLog(log), with_mock=False)
+    status = run_serve_in_threads(on_a_free_port(drain_seconds=3600.0), TextLog(log), with_mock=True)
     visitor.wait()
-    assert status in (0, 128 + signal.SIGINT)  # 0 when the gateway minds a request that has not come no longer
+    assert status == 128 + signal.SIGINT
 
 
 def test_with_tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
