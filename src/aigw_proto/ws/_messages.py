@@ -83,7 +83,9 @@ class MessageSocket:
         self.ended = False
         self._refused: UpgradeRefused | None = None
         self._machine: Opening | WSConnection | None = None
-        hosts = [value for name, value in headers if name.lower() == b"host"]
+        # Not all frameworks take away the white space around values, which is no part of them (RFC 9110 section 5.5).
+        fields = [(name, value.strip(b" \t")) for name, value in headers]
+        hosts = [value for name, value in fields if name.lower() == b"host"]
         try:
             self._machine = Opening.client(
                 now=now,
@@ -91,7 +93,7 @@ class MessageSocket:
                 target=target,
                 key=new_key(Entropy(bytes)),
                 subprotocols=subprotocols,
-                headers=[(name, value) for name, value in headers if name.lower() not in OURS],
+                headers=[(name, value) for name, value in fields if name.lower() not in OURS],
                 limits=http_limits,
             )
         except LocalProtocolError as error:

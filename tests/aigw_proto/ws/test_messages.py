@@ -45,7 +45,7 @@ HEADERS = [
     (b"Sec-WebSocket-Version", b"13"),
     (b"Sec-WebSocket-Extensions", b"permessage-deflate"),
     (b"Sec-WebSocket-Protocol", b"one, two"),
-    (b"Authorization", b"Bearer x"),
+    (b"Authorization", b" Bearer x\t"),
     (b"Origin", b"http://page.example"),
 ]
 
