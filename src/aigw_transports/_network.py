@@ -63,8 +63,10 @@ class Faults:
 class Receiver(Protocol):
     """Who owns an end of a stream."""
 
-    busy_until: float
-    """Reads nothing before that time: it has work to do."""
+    @property
+    def busy_until(self) -> float:
+        """A time before which it reads nothing: it has work to do."""
+        ...
 
     def data_received(self, data: bytes) -> None:
         """Take bytes that were read."""
