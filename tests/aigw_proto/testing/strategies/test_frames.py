@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aigw_proto import Entropy, Role
@@ -46,6 +46,7 @@ def test_a_frame_is_one_legal_frame(sender: Role, data: st.DataObject) -> None:
     assert isinstance(first, TextMessage | BinaryMessage | Ping | Pong | Closed)
 
 
+@settings(max_examples=50)
 @given(sender=st.sampled_from(Role), data=st.data())
 def test_a_stream_is_legal_however_it_arrives(sender: Role, data: st.DataObject) -> None:
     wire = data.draw(frame_streams(sender))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aigw_proto.http import ServerSentEvent, SseDecoder, SseEvent
@@ -13,6 +13,7 @@ def read(stream: SseStream, chunks: list[bytes], *, deliver_unterminated: bool) 
     return events
 
 
+@settings(max_examples=50)
 @given(stream=sse_streams(), data=st.data())
 def test_the_events_are_those_of_the_stream(stream: SseStream, data: st.DataObject) -> None:
     chunks = data.draw(cuts(stream.data))
@@ -21,6 +22,7 @@ def test_the_events_are_those_of_the_stream(stream: SseStream, data: st.DataObje
     assert read(stream, chunks, deliver_unterminated=True) == [*stream.events, *last]
 
 
+@settings(max_examples=50)
 @given(stream=sse_streams(max_blocks=1))
 def test_the_number_of_blocks_is_bounded(stream: SseStream) -> None:
     assert len(stream.events) + (stream.unterminated is not None) <= 1
