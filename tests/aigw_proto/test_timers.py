@@ -23,6 +23,9 @@ def test_earliest_is_a_level() -> None:
     table.arm(Name.PING, 5.0)
     table.arm(Name.CLOSE, 3.0)
     assert table.earliest == 3.0
+    table.arm(Name.IDLE, 9.0)
+    assert table.earliest == 3.0
+    table.disarm(Name.IDLE)
     table.disarm(Name.CLOSE)
     assert table.earliest == 5.0
     table.arm(Name.PING, 7.0)
