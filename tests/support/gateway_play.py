@@ -8,10 +8,11 @@ the drain, and no bug is logged.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from aigw_proto._inputs import (
@@ -23,16 +24,20 @@ from aigw_proto._inputs import (
     ShutdownRequested,
 )
 from aigw_proto._kinds import LinkId
-from aigw_proto.gateway import GatewayEngine, Outcome
+from aigw_proto.gateway import GatewayConfig, GatewayEngine, Outcome
+from aigw_proto.providers import ProviderTable
 from support.frames import frame
 from support.gateway_ends import ClientEnd, End, ProviderEnd
 from support.relays import close, realtime_config
+from support.rig import base_url
 from support.turns import END_CHUNK, STREAM_HEAD, Turns, answer, chunk, create, sse
 
 T = TypeVar("T")
 
 TARGETS = [
     b"/v1/acc/default/openai?model=m",
+    b"/v1/acc/default/openai?model=m",
+    b"/v1/acc/default/openai",
     b"/v1/acc/default/google-ai-studio",
     b"/v1/acc/default/deepgram/v1/listen",
     b"/v1/acc/default/elevenlabs/v1/convai/conversation?agent_id=a",
@@ -65,6 +70,13 @@ HTTP_PIECES = [
     b"HTTP/1.1 200 OK\r\n\r\ndata: 1\n\n",
     b"garbage\r\n\r\n",
 ]
+GOOD_BEGINNINGS = [
+    STREAM_HEAD,
+    STREAM_HEAD + sse(b"1") + END_CHUNK,
+    answer(b"1"),
+    answer(b'"no"', 429, extra="retry-after: 1\r\n"),
+]
+GOOD_GOINGS_ON = [sse(b'{"n":2}'), sse(b"[DONE]") + END_CHUNK, END_CHUNK]
 MESSAGES = [
     b"{}",
     b"[]",
@@ -97,6 +109,14 @@ SETTINGS: list[dict[str, object]] = [
 MAX_CLIENTS = 6
 
 
+def _config(limits: Mapping[str, Any]) -> GatewayConfig:
+    """Return a configuration in which every provider, of both APIs, is played by hand."""
+    config = realtime_config(limits=limits)
+    hand = config.providers.with_custom("hand", base=base_url("http://provider"), allow_private_address=True)
+    assert isinstance(hand, ProviderTable)
+    return dataclasses.replace(config, providers=hand)
+
+
 class Draw(Protocol):
     """Whoever decides: `random.Random`, or an input of the fuzzer read as decisions."""
 
@@ -123,8 +143,8 @@ class GatewayPlay:
     def __init__(self, draw: Draw) -> None:
         self.draw = draw
         self.turns = Turns(
-            realtime_config(
-                limits={
+            _config(
+                {
                     "client_high_water_bytes": draw.choice([262_144, 100, 2000]),
                     "client_low_water_bytes": draw.choice([0, 50]),
                     "client_reply_allowance_bytes": draw.choice([1_000_000, 100]),
@@ -138,8 +158,8 @@ class GatewayPlay:
                     "max_in_flight": draw.choice([256, 2]),
                     "turn_bytes": draw.choice([262_144, 1, 1000]),
                     "max_observed_bytes": draw.choice([262_144, 50]),
-                    "upstream_idle_timeout_seconds": draw.choice([300.0, 0.5]),
-                    "connect_timeout_seconds": draw.choice([10.0, 0.3]),
+                    "upstream_idle_timeout_seconds": draw.choice([300.0, 300.0, 0.5]),
+                    "connect_timeout_seconds": draw.choice([10.0, 10.0, 0.3]),
                     "realtime_idle_timeout_seconds": draw.choice([3600.0, None, 2.0]),
                     "realtime_session_timeout_seconds": draw.choice([86_400.0, 3.0]),
                 }
@@ -206,8 +226,9 @@ class GatewayPlay:
     def answer(self) -> None:
         """A provider sends a part of an HTTP answer, in one or two reads."""
         if (provider := self.pick({k: end for k, end in self.providers.items() if end.ws is None})) is not None:
+            good = GOOD_GOINGS_ON if provider.has_answered else GOOD_BEGINNINGS
             provider.has_answered = True
-            data = self.draw.choice(HTTP_PIECES)
+            data = self.draw.choice(HTTP_PIECES if self.draw.random() < 0.3 else good)
             cut = self.draw.randrange(1, len(data) + 1)
             self.receive(provider, data[:cut])
             if cut < len(data) and self.draw.random() < 0.8:
@@ -263,17 +284,25 @@ class GatewayPlay:
 
     def settle(self) -> None:
         """The engine is given the time to finish its work."""
-        self.turns.settle()
-        self.look()
+        if not self.turns.drained:
+            self.turns.settle()
+            self.look()
 
     def pass_time(self) -> None:
         """Time passes."""
-        self.turns.advance(self.draw.choice([0.05, 0.2, 1.0, 12.0, 40.0]))
+        self.turns.advance(self.draw.choice([0.05, 0.05, 0.05, 0.2, 0.2, 1.0, 12.0, 40.0]))
         self.look()
+
+    def trouble(self) -> None:
+        """Sometimes something goes wrong; too often, and nothing else would ever come far."""
+        if self.draw.random() < 0.3:
+            self.draw.choice([self.noise, self.cut, self.cut, self.fail, self.misbehave])()
+        elif self.draw.random() < 0.02:
+            self.shut_down()
 
     def shut_down(self) -> None:
         """The gateway is asked to end."""
-        if not self.shutting_down:
+        if not self.shutting_down and not self.turns.drained:
             self.shutting_down = True
             self.turns.feed(ShutdownRequested(self.draw.choice([0.0, 0.5, 30.0])))
             self.look()
@@ -376,6 +405,5 @@ class GatewayPlay:
 def actions(play: GatewayPlay) -> list[Callable[[], None]]:
     """Return all that can happen; what keeps a play going is there more than once."""
     often = [play.create, play.create, play.answer, play.answer, play.connect, play.connect, play.speak, play.speak]
-    often += [play.accept, play.settle, play.pass_time, play.cancel, play.misbehave, play.stall, play.resume]
-    rare = [play.noise, play.cut, play.fail, play.shut_down]
-    return [*often, lambda: play.come(is_universal=True), lambda: play.come(is_universal=False), *rare]
+    often += [play.accept, play.accept, play.settle, play.pass_time, play.cancel, play.stall, play.resume]
+    return [*often, lambda: play.come(is_universal=True), lambda: play.come(is_universal=False), play.trouble]
