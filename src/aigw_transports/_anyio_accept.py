@@ -10,7 +10,7 @@ from anyio.abc import ByteStream, Listener, SocketAttribute
 
 from aigw_proto._effects import Log, LogLevel
 
-from ._accepting import HANDSHAKE_SECONDS, MOST_HANDSHAKES, handshake_error, readable_address
+from ._accepting import HANDSHAKE_SECONDS, MOST_HANDSHAKES, address_pair, handshake_error, readable_address
 from ._anyio_link import hold_back
 from ._anyio_tls import SecureStream
 
@@ -98,16 +98,12 @@ class SecureListener(Listener[ByteStream]):
 def peer_name(stream: ByteStream) -> str:
     """Return where a stream comes from, as `host:port`; a UNIX socket has a path, or nothing."""
     address: tuple[str, int] | str = stream.extra(SocketAttribute.remote_address, "unknown")  # noqa: S610 - no database
-    return readable_address(_pair(address) if isinstance(address, tuple) else address)
+    return readable_address(address_pair(address) if isinstance(address, tuple) else address)
 
 
 def bound_address(listener: Listener[ByteStream]) -> tuple[str, int]:
     """Return host and port of a listener."""
-    return _pair(listener.extra(SocketAttribute.local_address))  # noqa: S610 - no database
-
-
-def _pair(address: tuple[str, int] | str) -> tuple[str, int]:
-    return (address, 0) if isinstance(address, str) else (address[0], address[1])
+    return address_pair(listener.extra(SocketAttribute.local_address))  # noqa: S610 - no database
 
 
 def _in_words(error: Exception) -> str:

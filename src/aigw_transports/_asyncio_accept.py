@@ -15,6 +15,7 @@ from ._accepting import (
     ACCEPT_PAUSE_SECONDS,
     HANDSHAKE_SECONDS,
     MOST_HANDSHAKES,
+    address_pair,
     handshake_error,
     is_passing,
     readable_address,
@@ -56,7 +57,7 @@ async def listen(host: str = "127.0.0.1", port: int = 0) -> list[socket.socket]:
 
 def bound_address(listener: socket.socket) -> tuple[str, int]:
     """Return host and port of a listener."""
-    return _pair(listener.getsockname())
+    return address_pair(listener.getsockname())
 
 
 class Acceptor:
@@ -101,7 +102,7 @@ class Acceptor:
                 self._host.log(Log(LogLevel.WARNING, "cannot accept a connection", {"error": str(error)}))
                 self._pause = self._host.loop.call_later(ACCEPT_PAUSE_SECONDS, self._resume)
                 return
-            peer = address if isinstance(address, str) else _pair(address)
+            peer = address if isinstance(address, str) else address_pair(address)
             self._host.start(self._attach(connection, readable_address(peer)))
 
     async def _attach(self, connection: socket.socket, peer: str) -> None:
@@ -140,7 +141,3 @@ class Acceptor:
 
     def _log(self, peer: str, reason: str) -> None:
         self._host.log(Log(LogLevel.INFO, "TLS handshake failed", {"peer": peer, "error": reason}))
-
-
-def _pair(address: tuple[str, int] | str) -> tuple[str, int]:
-    return (address, 0) if isinstance(address, str) else (address[0], address[1])

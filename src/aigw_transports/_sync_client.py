@@ -78,7 +78,7 @@ class ReplyStream:
         self.close()
 
     def close(self) -> None:
-        """Cancel the request if it is not over. Idempotent; from then on there are no chunks."""
+        """Cancel the request if it was sent and is not over; then there are no more chunks. Idempotent."""
         if self._call is not None:
             self._call.release()
 

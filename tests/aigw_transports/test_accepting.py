@@ -5,7 +5,7 @@ import ssl
 
 import pytest
 
-from aigw_transports._accepting import handshake_error, is_passing, readable_address
+from aigw_transports._accepting import address_pair, handshake_error, is_passing, readable_address
 
 
 def test_what_accept_says_of_the_moment_and_of_the_listener() -> None:
@@ -21,6 +21,12 @@ def test_what_accept_says_of_the_moment_and_of_the_listener() -> None:
 )
 def test_peers_have_readable_names(address: tuple[str, int] | str, name: str) -> None:
     assert readable_address(address) == name
+
+
+def test_host_and_port_of_any_address() -> None:
+    assert address_pair(("127.0.0.1", 80)) == ("127.0.0.1", 80)
+    assert address_pair(("::1", 80, 0, 0)) == ("::1", 80)
+    assert address_pair("/run/socket") == ("/run/socket", 0)
 
 
 def test_why_a_handshake_failed() -> None:
