@@ -64,14 +64,14 @@ def wire_steps(steps: Sequence[Step]) -> tuple[WireStep, ...]:
     )
 
 
-def message_to_send(message: object) -> core.SendMessage:
+def message_to_send(message: str | bytes | bytearray | memoryview) -> core.SendMessage:
     """Return a message of a realtime session: a `str` is text, bytes are binary.
 
     Raises LocalProtocolError for text that has no UTF-8 form, TypeError for anything else.
     """
     if isinstance(message, bytes | bytearray | memoryview):
         return core.SendMessage(bytes(message), binary=True)
-    if not isinstance(message, str):
+    if not isinstance(message, str):  # pyright: ignore[reportUnnecessaryIsInstance] - programs may have no types
         raise TypeError(f"message: expected str or bytes, got {type(message).__name__}")
     try:
         return core.SendMessage(message.encode(), binary=False)

@@ -61,7 +61,7 @@ def test_messages() -> None:
     for binary in (b"x", bytearray(b"x"), memoryview(b"x")):
         assert message_to_send(binary) == core.SendMessage(b"x", binary=True)
     with pytest.raises(TypeError, match="message: expected str or bytes, got int"):
-        message_to_send(7)
+        message_to_send(7)  # type: ignore[arg-type] # the mistake
     with pytest.raises(LocalProtocolError, match="no UTF-8 form"):
         message_to_send("\ud800")
 
