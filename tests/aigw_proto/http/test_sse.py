@@ -54,6 +54,7 @@ STREAMS: list[tuple[bytes, list[SseEvent]]] = [
     (b"data\n\ndata\ndata\n\ndata:", [event(b""), event(b"\n")]),
     (b"data:test\n\ndata: test\n\n", [event(b"test"), event(b"test")]),
     (b"event: add\ndata: 1\n\nevent: remove\n\ndata: 2\n\n", [event(b"1", b"add"), event(b"2")]),
+    (b"event: add\ndata: 1\n\ndata: 2\n\n", [event(b"1", b"add"), event(b"2")]),
     (b"event: a\nevent: b\ndata: 1\n\n", [event(b"1", b"b")]),
     (b"id: 7\ndata: 1\n\ndata: 2\n\n", [event(b"1", event_id=b"7"), event(b"2", event_id=b"7")]),
     (b"id: 7\n\nid: a\0b\ndata: 2\n\n", [event(b"2", event_id=b"7")]),
