@@ -42,11 +42,7 @@ class Live:
 
     def drain(self) -> bytearray:
         """Read until nothing waits any more."""
-        got = bytearray()
-        while self.stream.waiting_bytes or self.link._backlog:
-            got += self.peer.recv(MIB)
-            self.here.owner.step(0.0)
-        return got
+        return self.here.read_while(lambda: self.stream.waiting_bytes or self.link._backlog, self.peer)
 
     def reports(self) -> list[int]:
         return [event.unsent for event in self.events if isinstance(event, BytesSent)]

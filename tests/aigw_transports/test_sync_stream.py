@@ -52,13 +52,15 @@ def test_what_the_kernel_does_not_take_waits(here: Stage) -> None:
         assert 0 < first < len(data)
         stream.write(b"behind")
         assert stream.waiting_bytes == first + 6
-        got = bytearray()
         before = stream.waiting_bytes
-        while stream.waiting_bytes:
-            got += peer.recv(MIB)
-            here.owner.step(0.0)
+
+        def waits() -> int:
+            nonlocal before
             assert stream.waiting_bytes <= before
             before = stream.waiting_bytes
+            return before
+
+        got = here.read_while(waits, peer)
         stream.close()
         got += read_all(peer)
     assert got == data + b"behind"

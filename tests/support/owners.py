@@ -42,6 +42,17 @@ class Stage:
             self.owner.step(time.monotonic() + 1.0)
             assert time.monotonic() < give_up
 
+    def read_while(self, holds: Callable[[], object], peer: socket.socket) -> bytearray:
+        """Read from a peer, and do what is posted, while something holds."""
+        got = bytearray()
+        peer.setblocking(False)  # this thread is the owner, too, which has to send what it waits for
+        while holds():
+            with contextlib.suppress(BlockingIOError):
+                got += peer.recv(1 << 20)
+            self.owner.step(time.monotonic() + 0.001)
+        peer.settimeout(PATIENCE_SECONDS)
+        return got
+
     def finish(self) -> None:
         """Reset what is still open, and wait until nothing is left."""
         for stream in list(self.streams):
