@@ -102,8 +102,9 @@ class Rest:
         requests = [request for client in traffic.clients for request in client.requests.values()]
         most = sum(request.ended_at is None for request in requests)
         if not traffic.is_shutting_down:
-            # One that was opened for a request that has been taken back is kept, whatever the number.
-            most += limits.max_idle_per_origin + sum(bool(each.cancelled or each.error) for each in requests)
+            # One that was opened for a request that gave it up, or for a try of it, is kept, whatever the number.
+            most += limits.max_idle_per_origin
+            most += sum(bool(each.cancelled or each.error or each.may_fail) for each in requests)
         most = min(most, limits.max_connections_per_origin)
         if count <= most:
             self._too_many_since = None
