@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Rest"]
 
 _DELAY_SECONDS = 5.0  # more than any delay before another try
+_PROMPT_SECONDS = 30.0  # less than any timeout of a request that has none of its own
 _LATE_SECONDS = 1.0  # behind the end of a grace: what is said then has come, or is on its way
 _STUCK_SLACK_SECONDS = 15.0
 _SHUTTING_DOWN = "shutting down"
@@ -133,7 +134,9 @@ class Rest:
         unlimited = limits.max_connections_per_origin > _MANY_CONNECTIONS
         said_at = provider.said_at.get(request.order.tag)
         if said_at is not None:
-            is_certain = not request.may_fail and not request.order.fault
+            # Who waits for a connection for long may be given up while it is being answered.
+            waited = not unlimited and now - request.asked_at >= _PROMPT_SECONDS
+            is_certain = not request.may_fail and not request.order.fault and not waited
             late = is_certain or (unlimited and now - said_at > _DELAY_SECONDS)
             request.demand(not late, f"waits, although its provider has said all {now - said_at:.3f} s ago")
         elif unlimited and now - request.asked_at > _DELAY_SECONDS and request.is_direct:
