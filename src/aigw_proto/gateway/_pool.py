@@ -234,7 +234,7 @@ class Pool:
         return origin
 
     def withdraw(self, origin: Origin, waiter: Lessee, now: float) -> None:
-        """Stop waiting. A connection being opened for nobody is kept: opening it has been paid for."""
+        """Stop waiting. A connection being opened for nobody is kept if it may be: opening it has been paid for."""
         site = self._sites.get(origin)
         if site is not None and waiter in site.waiting:
             site.waiting.remove(waiter)
@@ -281,8 +281,10 @@ class Pool:
         site.connecting.pop(connection, None)
         if site.waiting:
             self._assign(site.waiting.popleft(), connection, now)
-        else:
+        elif len(site.idle) < self.core.config.limits.max_idle_per_origin:
             self._rest(connection, site, now)
+        else:  # whoever it was opened for has been served by another, or has gone
+            self.close(connection)
         self._settle(connection.origin, site, now)
 
     def failed(

@@ -216,6 +216,16 @@ class TestLeases:
             bench.exchange(waiter)
         assert len(bench.all()) == 2
 
+    def test_what_was_opened_for_nobody_counts_among_those_that_are_kept(self) -> None:
+        bench = Bench(max_idle_per_origin=2)
+        waiters = [bench.acquire() for _ in range(5)]
+        for waiter in waiters:
+            bench.pool.withdraw(bench.origin, waiter, 0.0)
+        for _ in waiters:
+            bench.open()
+        assert len(bench.all()) == 2
+        assert len(bench.pool._sites[bench.origin].idle) == 2
+
     def test_withdrawing_keeps_what_is_being_opened_for_the_next(self) -> None:
         bench = Bench()
         first = bench.acquire()
@@ -321,6 +331,7 @@ class Play:
     def __init__(self, limit: int, max_idle: int) -> None:
         self.bench = Bench(max_connections_per_origin=limit, max_idle_per_origin=max_idle)
         self.limit = limit
+        self.max_idle = max_idle
         self.waiting: list[FakeWaiter] = []
         self.leased: list[FakeWaiter] = []
 
@@ -353,6 +364,7 @@ class Play:
         states = [connection.state for connection in connections]
         idle, connecting = states.count(UpstreamState.IDLE), states.count(UpstreamState.CONNECTING)
         assert len(connections) <= self.limit
+        assert idle <= self.max_idle or self.waiting  # for those who want a fresh one, what is idle is of no use
         assert len({id(waiter.connection) for waiter in self.leased}) == len(self.leased)
         assert states.count(UpstreamState.READY) == len(self.leased)
         if len(self.waiting) > connecting:  # then there is neither room nor anything to make room with
