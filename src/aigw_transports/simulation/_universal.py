@@ -217,7 +217,8 @@ class UniversalClient:
             self.is_open = True
             self.on_open()
         for got in self._reader.feed(data):
-            assert self.got_close is None, "a frame behind a Close"
+            # A pong is no data frame, and so may follow (RFC 6455 section 5.5.1).
+            assert self.got_close is None or got.head == FIN | PONG, "a frame behind a Close"
             if got.head == FIN | TEXT:
                 self._take(got.payload)
             elif got.head == FIN | PING:
