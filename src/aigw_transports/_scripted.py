@@ -93,6 +93,11 @@ class Peer:
             self._received = [b"".join(self._received)]
         return self._received[0] if self._received else b""
 
+    @property
+    def unread_bytes(self) -> int:
+        """What has arrived and was not read, because it does not read or reads slowly."""
+        return 0 if self._end is None else self._end.unread_bytes
+
     def send(self, data: bytes) -> None:
         """Send bytes; before the connection is open they wait."""
         end = self._end

@@ -153,3 +153,18 @@ def test_a_listener_is_known_by_name_and_port(world: World) -> None:
     assert isinstance(world.listen("host", 80), Listener)
     with pytest.raises(ValueError, match="host:80 is taken"):
         world.listen("host", 80)
+
+
+def test_what_is_not_read_is_counted() -> None:
+    world = World()
+    listener = world.listen("there", 1)
+    peer = world.peer("there", 1)
+    assert peer.unread_bytes == 0
+    peer.set_reading(False)
+    world.run()
+    listener.peers[0].send(b"hello")
+    world.run()
+    assert (peer.unread_bytes, peer.received) == (5, b"")
+    peer.set_reading(True)
+    world.run()
+    assert (peer.unread_bytes, peer.received) == (0, b"hello")
