@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
 from aigw_proto._limits import GatewayLimits
 
+from .._network import Faults
 from ._realtime import Message, Pace, RealtimeSession
 from ._traffic import Traffic
 from ._universal_provider import Order
@@ -29,6 +31,11 @@ _UPSTREAM_IDLE_SECONDS = 2.0
 _MOST_ANSWER_BYTES = 2000
 _LONG_SECONDS = 40.0
 _QUESTIONS = 6
+_TRIES = '{"maxAttempts":3,"retryDelay":50}'
+_TRIES_SECONDS = 0.2  # three tries at each of two providers
+_MOST_HELD_BYTES = 1000
+_ONE_RETRY = '{"maxAttempts":2,"retryDelay":20000}'
+_RETRY_SECONDS = 20.0
 _GOING_AWAY, _TOO_BIG = 1001, 1009
 
 
@@ -70,10 +77,13 @@ def draining(world: World) -> None:
 
 def bounded(world: World) -> None:
     """Timeouts of seconds and messages of a size that is just allowed, or just not."""
-    if world.random.random() < 0.5:
-        _bounded_sessions(world)
-    else:
-        _bounded_requests(world)
+    match world.random.choice([0, 0, 1, 1, 2]):
+        case 0:
+            _bounded_sessions(world)
+        case 1:
+            _bounded_requests(world)
+        case _:
+            _bounded_waiting(world)
 
 
 # ---- realtime --------------------------------------------------------------------------------------------------------
@@ -136,7 +146,8 @@ def _bounded_requests(world: World) -> None:
         max_response_bytes=_MOST_ANSWER_BYTES,
         max_held_request_bytes=draw.choice([1, 1 << 20]),
     )
-    traffic = Traffic(world, limits=limits)
+    # A limit is to hold for all that comes, and not for what one read brings.
+    traffic = Traffic(world, limits=limits, provider_faults=Faults(max_read_bytes=draw.choice([300, 64 * 1024])))
     client = traffic.client()
     wanted: dict[str, tuple[bool, float]] = {}
 
@@ -146,7 +157,8 @@ def _bounded_requests(world: World) -> None:
         order, succeeds, seconds = _order(draw.choice, f"r{number}")
         wanted[order.tag] = succeeds, seconds
         client.on_ended = functools.partial(ask, number + 1)
-        client.ask(order, most_seconds=seconds, may_fail=not succeeds)
+        tried = {"before": "custom-gone", "config": _TRIES} if order.fault == "status" else {}
+        client.ask(order, most_seconds=seconds, may_fail=not succeeds, **tried)
 
     client.on_open = functools.partial(ask, 0)
     traffic.unfinished.append(lambda: len(wanted) < _QUESTIONS)
@@ -161,7 +173,7 @@ def _bounded_requests(world: World) -> None:
 
 def _order(choice: Callable[[list[int]], int], tag: str) -> tuple[Order, bool, float]:
     """Return an order, whether it succeeds, and how long it takes."""
-    match choice([0, 1, 2, 3, 4]):
+    match choice([0, 1, 2, 3, 4, 5]):
         case 0:
             return Order(tag, 3, fault="silence"), False, _FIRST_BYTE_SECONDS
         case 1:
@@ -170,8 +182,48 @@ def _order(choice: Callable[[list[int]], int], tag: str) -> tuple[Order, bool, f
             return Order(tag, 4, pause_seconds=_UPSTREAM_IDLE_SECONDS * 0.8), True, _UPSTREAM_IDLE_SECONDS * 3.2
         case 3:
             return Order(tag, 1, pad_bytes=_MOST_ANSWER_BYTES - 100, form="whole"), True, 0.0
+        case 4:
+            return Order(tag, 1, fault="status"), True, _TRIES_SECONDS
         case _:
             return Order(tag, 1, pad_bytes=_MOST_ANSWER_BYTES, form="whole"), False, 0.0
+
+
+def _bounded_waiting(world: World) -> None:
+    """Let requests wait for what one of them has, memory or the only connection: they go on when it gives that up."""
+    draw = world.random
+    limits = GatewayLimits(
+        upstream_idle_timeout_seconds=_UPSTREAM_IDLE_SECONDS,
+        max_buffered_response_bytes=_MOST_HELD_BYTES,
+        max_connections_per_origin=draw.choice([1, 4096]),
+    )
+    traffic = Traffic(world, limits=limits)
+    traffic.slack_seconds = _LATE_SECONDS
+    client = traffic.client()
+    count, seconds = draw.randint(1, 4), _UPSTREAM_IDLE_SECONDS
+    silent = Order("silent", 1, pad_bytes=_MOST_HELD_BYTES, form="whole", fault="silence", after=1)
+    cancels = draw.random() < 0.3
+    if not cancels and draw.random() < 0.5:
+        silent = dataclasses.replace(silent, status=503)  # then it is tried again, after a while
+        seconds = 2 * _UPSTREAM_IDLE_SECONDS + _RETRY_SECONDS
+
+    def ask() -> None:
+        config = "{}" if silent.status == 200 else _ONE_RETRY
+        client.ask(silent, config=config, most_seconds=seconds, may_fail=True)
+        world.after(draw.choice([0.1, 1.0]), ask_for_more)
+        if cancels:
+            world.after(_UPSTREAM_IDLE_SECONDS - 0.5, lambda: client.cancel(silent.tag))
+
+    def ask_for_more() -> None:
+        for number in range(count):
+            order = Order(f"r{number}", draw.choice([1, 5]), pad_bytes=100, form="whole")
+            client.ask(order, most_seconds=_UPSTREAM_IDLE_SECONDS, may_fail=True)
+
+    client.on_open = ask
+    traffic.unfinished.append(lambda: len(client.requests) <= count)
+    traffic.finish()
+    for tag, request in client.requests.items():
+        succeeds = tag != silent.tag or cancels
+        request.demand((request.error is None) is succeeds, f"its error is {request.error!r}")
 
 
 def _demand(condition: object, complaint: str) -> None:

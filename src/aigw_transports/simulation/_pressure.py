@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["pressure"]
 
 _FORMS: tuple[Form, ...] = ("sse", "sse", "lines", "whole", "whole")
+_STREAMS: tuple[Form, ...] = ("sse", "lines")
 _PAUSES_SECONDS = (0.3, 3.0, 8.0)  # less than any keep-alive, which would come to the rescue of who waits
 _LONG_SECONDS = 60.0
 _MOST_ITEMS = 60
@@ -72,10 +73,12 @@ def _press_on_clients(world: World) -> None:
     draw = world.random
     limits, link, pad = _limits(draw), _link(draw), draw.choice([300, 1500])
     count, requests, flood = draw.randint(1, 2), draw.choice([2, 6]), draw.choice([0, 0, 50, 1000])
+    forms = draw.choice([_FORMS, _STREAMS])
     whole = _MOST_ITEMS * (pad + _FRAME_BYTES)
     unread = limits.upstream_high_water_bytes + 2 * min(link.max_read_bytes, link.buffer_bytes)
     unsent = limits.client_high_water_bytes + limits.client_reply_allowance_bytes + whole + _QUANTUM_BYTES
-    kept = count * (requests * (unread + _FRAME_BYTES) + limits.max_buffered_response_bytes + whole + flood * 100)
+    gathered = 0 if forms is _STREAMS else limits.max_buffered_response_bytes + whole
+    kept = count * (requests * (unread + pad + 2 * _FRAME_BYTES) + gathered + flood * 100)
     traffic = Traffic(world, limits=limits, provider_faults=link, most_unsent_bytes=unsent, most_kept_bytes=kept)
 
     def ask(client: UniversalClient, number: int) -> None:
@@ -83,7 +86,7 @@ def _press_on_clients(world: World) -> None:
             client.read(False)
             world.after(draw.choice(_PAUSES_SECONDS), lambda: client.read(True))
         for at in range(requests):
-            order = Order(f"c{number}-{at}", draw.choice([3, _MOST_ITEMS]), pad_bytes=pad, form=draw.choice(_FORMS))
+            order = Order(f"c{number}-{at}", draw.choice([3, _MOST_ITEMS]), pad_bytes=pad, form=draw.choice(forms))
             client.ask(order, most_seconds=_LONG_SECONDS, may_fail=False)
         if flood:
             client.flood("messages", flood)

@@ -79,6 +79,8 @@ class Pace:
     """It goes without a word when it has said all."""
     pings: bool = False
     answers_close: bool = True
+    talks_on: bool = False
+    """It says all that it has to say before it answers a Close."""
 
 
 class End:
@@ -101,6 +103,8 @@ class End:
         """How many messages came."""
         self.got_close: Close | None = None
         self.got_close_at: float | None = None
+        self.has_answered = False
+        """Its Close was the answer to one that came."""
         self.ended_at: float | None = None
         self.broken = False
         self.opened_at: float | None = None
@@ -112,6 +116,7 @@ class End:
         """Something befell its link that is not among the faults of that."""
         self._parts: list[bytes] = []
         self._opcode = 0
+        self._is_speaking = False
         self._reader = FrameReader(masked=not is_client)
 
     @property
@@ -137,7 +142,7 @@ class End:
             and self.said_close is None
             and self.left_at is None
             and self.ended_at is None
-            and self.got_close is None
+            and (self.got_close is None or self.pace.talks_on)
         )
 
     # ---- what it does ----------------------------------------------------------------------------------------------
@@ -147,6 +152,7 @@ class End:
         self.opened_at = self.world.time
         pace = self.pace
         if pace.gap_seconds:
+            self._is_speaking = True
             self._speak_on(0)
         else:
             for message in pace.messages:
@@ -173,6 +179,7 @@ class End:
         self.peer.send(data)
 
     def _finish(self) -> None:
+        self._is_speaking = False
         if not self.can_speak or self.peer is None:
             return
         if self.pace.leaves is not None:
@@ -181,6 +188,8 @@ class End:
                 self.peer.end_sending()
             else:
                 self.peer.reset()
+        elif self.got_close is not None:
+            self._answer_close(self.got_close)
         elif self.pace.close is not None:
             self.close(self.pace.close)
 
@@ -254,8 +263,13 @@ class End:
         self.got_close, self.got_close_at = (code, payload[2:]), self.world.time
         if self.said_close is not None:
             self._part()
-        elif self.pace.answers_close:
-            self.close(self.got_close)
+        elif not self._is_speaking or not self.pace.talks_on:
+            self._answer_close(self.got_close)
+
+    def _answer_close(self, close: Close) -> None:
+        if self.pace.answers_close:
+            self.has_answered = True
+            self.close(close)
 
     # ---- judgement -------------------------------------------------------------------------------------------------
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from aigw_proto.gateway import RequestRecord, SessionRecord
+from aigw_proto.gateway import ClosedBy, RequestRecord, SessionRecord
 
 from ._plan import is_smooth
 
@@ -57,10 +58,16 @@ def _judge_request(request: Request, record: RequestRecord, *, tries: int, smoot
         most = request.most_tries
         if order.fault == "status":
             request.demand(tries <= most, f"was tried {tries} times, where {most} are allowed")
+            # Its own timeout, or a long wait for a connection, may take tries before they reach the provider.
+            if request.is_refused and not request.timeout and _took(request) < _PROMPT_SECONDS:
+                request.demand(tries == most, f"was tried {tries} times, where {most} are asked for")
         # One that waits long enough for a connection has a try that never reaches the provider.
-        prompt = request.ended_at is not None and request.ended_at - request.asked_at < _PROMPT_SECONDS
-        if request.is_direct and prompt and not request.may_fail:
+        if request.is_direct and _took(request) < _PROMPT_SECONDS and not request.may_fail:
             request.demand(record.attempts == 1, f"the record has {record.attempts} tries")
+
+
+def _took(request: Request) -> float:
+    return math.inf if request.ended_at is None else request.ended_at - request.asked_at
 
 
 def _judge_refusals(traffic: Traffic) -> None:
@@ -83,6 +90,18 @@ def _judge_session(session: RealtimeSession, record: SessionRecord) -> None:
             assert sent == _code(end.got_close), f"{end.name}: the record says that it was sent {sent}"
         if end.is_good and end.other.is_good and end.said_close is not None:
             assert came == _code(end.said_close), f"{end.name}: the record says that it sent {came}"
+        _judge_cause(end, record, came)
+
+
+def _judge_cause(end: End, record: SessionRecord, came: int | None) -> None:
+    """Demand that the line names the first cause of the end, and what that end has closed with."""
+    side = ClosedBy.CLIENT if end.is_client else ClosedBy.PROVIDER
+    closes_first = end.said_close is not None and not end.has_answered
+    if closes_first and end.other.has_answered and end.other.got_close == end.said_close:
+        assert record.closed_by is side, f"{end.name}: has closed first, the record says {record.closed_by.value}"
+    if record.closed_by is side and record.error is None:
+        assert end.said_close is not None, f"{end.name}: closed nothing, although the record says so"
+        assert came == _code(end.said_close), f"{end.name}: the record says that it closed with {came}"
 
 
 def _judge_counts(end: End, messages: int, count: int) -> None:

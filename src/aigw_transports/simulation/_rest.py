@@ -41,11 +41,13 @@ class Rest:
         self._traffic = traffic
         self._progress: dict[LinkId, tuple[int, float]] = {}
         self._too_many_since: float | None = None
+        self._room_since: float | None = None
 
     def look(self) -> None:
         """Demand what must hold now. Raises AssertionError."""
         traffic = self._traffic
         gateway, now = traffic.gateway, traffic.world.time
+        room_since, self._room_since = self._room_since, None
         if traffic.was_cut or traffic.jumped_seconds or gateway.has_drained or gateway.busy_until > now:
             return
         self._judge_kept()
@@ -55,6 +57,7 @@ class Rest:
             return
         self._judge_links(streams)
         self._judge_connections(now)
+        self._judge_room(now, room_since)
         for client in traffic.clients:
             if client.is_alive and client.is_reading and is_smooth(client.faults):
                 self._judge_client(client, now)
@@ -114,6 +117,23 @@ class Rest:
         self._too_many_since = since = self._too_many_since or now
         assert now - since < _LATE_SECONDS, f"{count} connections to a provider, {most} of use"
 
+    def _judge_room(self, now: float, since: float | None) -> None:
+        """Demand that nobody waits for a connection that may be opened; `since` somebody has, with room for it."""
+        traffic = self._traffic
+        provider = traffic.provider
+        if not is_smooth(provider.listener.faults):
+            return
+        if provider.open_connections >= traffic.limits.max_connections_per_origin:
+            return
+        for client in traffic.clients:
+            there = client.is_alive and client.is_reading and is_smooth(client.faults)
+            for request in client.requests.values() if there else ():
+                waits = request.ended_at is None and request.order.tag not in provider.bodies
+                if waits and not request.cancelled and request.is_direct and now - request.asked_at > _DELAY_SECONDS:
+                    self._room_since = since = since or now
+                    late = now - since >= _LATE_SECONDS
+                    request.demand(not late, f"waits for a connection, and there are {provider.open_connections}")
+
     # ---- the universal API -----------------------------------------------------------------------------------------
 
     def _judge_client(self, client: UniversalClient, now: float) -> None:
@@ -167,6 +187,9 @@ class Rest:
     def _judge_session(self, session: RealtimeSession, now: float) -> None:
         """Demand that whatever one end has said has come to the other."""
         ends = (session.client, session.far)
+        for end in ends:
+            if end.said_close is not None and end.got_close is None and end.left_at is None and end.ended_at is None:
+                self._judge_closing(end)
         if any(end.opened_at is None or end.ended_at is not None or end.got_close is not None for end in ends):
             return
         if any(end.peer is not None and end.peer.unread_bytes for end in ends):
@@ -179,6 +202,12 @@ class Rest:
                 assert end.got == len(other.said), f"{end.name}: {end.got} of {len(other.said)} messages came"
                 assert end.pongs == end.pings, f"{end.name}: {end.pongs} of {end.pings} pings were answered"
         self._judge_end_of_grace(ends, now)
+
+    def _judge_closing(self, end: End) -> None:
+        """Demand that who has closed, and waits for the answer, has got all that the other end still had to say."""
+        other = end.other
+        if other.left_at is None and other.ended_at is None:
+            assert end.got == len(other.said), f"{end.name}: closed, and {end.got} of {len(other.said)} messages came"
 
     def _judge_end_of_grace(self, ends: tuple[End, End], now: float) -> None:
         until = self._traffic.grace_until

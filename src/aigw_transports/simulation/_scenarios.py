@@ -206,6 +206,7 @@ def _pace(draw: random.Random, who: str, *, closes: bool, large: bool) -> Pace:
         leaves=draw.choice(list(Leaving)) if draw.random() < 0.12 else None,
         pings=draw.random() < 0.2,
         answers_close=draw.random() < 0.9,
+        talks_on=draw.random() < 0.3,
     )
 
 

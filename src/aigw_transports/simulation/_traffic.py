@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+import re
 from typing import TYPE_CHECKING, Any
 
 from aigw_proto._effects import LogLevel
@@ -13,6 +14,7 @@ from aigw_proto.gateway import GatewayConfig, GatewayEngine, GatewaySettings
 from aigw_proto.providers import BaseUrl, ProviderTable, parse_base_url, parse_realtime_url
 from aigw_proto.testing import Checked
 
+from .._network import Faults
 from ._plan import is_smooth
 from ._realtime import End, Pace, RealtimeProvider, RealtimeSession
 from ._records import judge_records
@@ -23,7 +25,6 @@ from ._universal_provider import UniversalProvider
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .._network import Faults
     from ..memory import Host, World
 
 __all__ = ["Traffic", "gateway_engine"]
@@ -33,6 +34,7 @@ _FIRST_STEP_SECONDS = 0.25
 _STEP_GROWTH = 1.25
 _MOST_SECONDS = 900.0
 _DRAIN_SECONDS = 5.0
+_HEALTH_SECONDS = 5.0
 _LAST_SECONDS = 100.0  # for what is on its way when the gateway has drained, to slow readers too
 _MORE_BYTES = (32 + 64 + 64) * 1024  # behind the high water: one flush, one piece, and the pongs that may wait
 _CLOSE_HALF_SECONDS = 5.0  # of `close_timeout_seconds`: what the other end of a session has to answer a Close
@@ -164,6 +166,8 @@ class Traffic:
         self._advance(_MOST_SECONDS, lambda: self._has_settled or self.gateway.has_drained)
         if not self.is_shutting_down:
             self._judge_idle()
+        if not self.is_shutting_down:
+            self._judge_table()
         self.shut_down(_DRAIN_SECONDS)
         self._advance(_DRAIN_SECONDS + _MOST_SECONDS, lambda: self.gateway.has_drained)
         self.world.advance(_LAST_SECONDS)
@@ -185,6 +189,18 @@ class Traffic:
         self.world.advance(self.limits.pool_idle_timeout_seconds + self.slack_seconds)
         count = self.provider.open_connections
         assert not count or self.jumped_seconds, f"{count} connections to a provider are idle, and are kept"
+
+    def _judge_table(self) -> None:
+        """Ask for the gateway's health: it counts no more connections than there are."""
+        before = len(self.gateway.streams)
+        peer = self.world.peer("gateway", 80, faults=Faults())
+        peer.send(b"GET /health HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n")
+        self.world.advance(_HEALTH_SECONDS)
+        text = peer.take()
+        found = re.search(rb'"connections":(\d+)', text)
+        assert found is not None or self.is_shutting_down, f"the gateway says of its health: {text!r}"
+        count = 0 if found is None else int(found[1])
+        assert count <= before + 1, f"{before} links are open, and the gateway counts {count} connections"
 
     def _read_on(self) -> None:
         for client in self.clients:

@@ -29,6 +29,7 @@ Flood = Literal["pings", "fragments", "messages"]
 
 class _Config(msgspec.Struct):
     tries: int = msgspec.field(default=1, name="maxAttempts")
+    timeout: int | None = msgspec.field(default=None, name="requestTimeout")
 
 
 class _Metadata(msgspec.Struct):
@@ -62,6 +63,8 @@ class Request:
     """Whether something was arranged that it may fail of."""
     most_tries: int = 1
     """At its provider."""
+    timeout: int | None = None
+    """Of each try, in milliseconds."""
     is_direct: bool = True
     """No other provider was to be tried first."""
     frames: int = 0
@@ -70,6 +73,8 @@ class Request:
     is_open: bool = False
     ended_at: float | None = None
     cancelled: bool = False
+    is_refused: bool = False
+    """Its answer is its provider's refusal."""
     status: int | None = None
     error: str | None = None
 
@@ -144,9 +149,16 @@ class UniversalClient:
             for step in steps
         ]
         request = parts[0] if len(parts) == 1 else b"[%b]" % b",".join(parts)
-        tries = msgspec.json.decode(config, type=_Config).tries
+        settings = msgspec.json.decode(config, type=_Config)
         self.requests[order.tag] = Request(
-            order, body, self.world.time, most_seconds, may_fail, most_tries=tries, is_direct=before is None
+            order,
+            body,
+            self.world.time,
+            most_seconds,
+            may_fail,
+            most_tries=settings.tries,
+            timeout=settings.timeout,
+            is_direct=before is None,
         )
         self._send(FIN | TEXT, b'{"type":"universal.create","request":%b}' % request)
 
@@ -269,6 +281,7 @@ class UniversalClient:
             whole = request.order.whole() if request.order.form == "whole" else None
             request.demand(response == whole, f"its answer is {response[:200]!r}")
         elif response == UniversalProvider.REFUSAL:
+            request.is_refused = True
             request.demand(request.order.fault == "status", "is refused, and not by its provider")
             request.demand(got.metadata.status == 503, f"its provider's status became {got.metadata.status}")
         else:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Fault", "Form", "Order", "UniversalProvider"]
 
 Form = Literal["sse", "lines", "whole", "to the end"]
+_STATUSES = {200: b"200 OK", 503: b"503 Service Unavailable"}
 Fault = Literal["", "cut", "reset", "stale", "status", "garbage", "silence"]
 
 
@@ -33,6 +34,8 @@ class Order:
     """After how many items it fails."""
     pause_seconds: float = 0.0
     """Between the items of a stream."""
+    status: int = 200
+    """Of an answer in one document: 200 or 503."""
 
     def item(self, number: int) -> bytes:
         """Return one item of the answer."""
@@ -129,7 +132,7 @@ class _ProviderConnection:
         elif order.fault == "silence" and not order.after:
             return
         elif order.form == "whole":
-            self._document(order.whole(), fault=order.fault)
+            self._document(order.whole(), status=_STATUSES[order.status], fault=order.fault)
         else:
             self._stream(order)
 
