@@ -19,6 +19,7 @@ from aigw_proto._inputs import (
     ConnectFailure,
     LinkAccepted,
     LinkConnected,
+    PeerClosed,
     ShutdownRequested,
 )
 from aigw_proto._kinds import LinkId
@@ -287,6 +288,18 @@ class TestClosing:
             play.expect(flushed(PROVIDER), session(closed_by="client", client_close=4007, provider_close=1006))
             play.checked.finish()
 
+    @SIDES
+    def test_what_is_still_said_before_the_answer_comes_at_once(self, side: Any) -> None:
+        other = OTHER[side]
+        with Relay().opened() as play:
+            says(play, side, (0x88, close(1000)))
+            play.expect(told(other, "close 1000"))
+            says(play, other, (TEXT, b"one more"))
+            play.expect(told(side, "text one more"))
+            says(play, other, (0x88, close(1000)))
+            play.expect(told(side, "close 1000"), flushed(CLIENT))
+            play.ends(PROVIDER).expect(flushed(PROVIDER), session())
+
     def test_a_provider_that_does_not_end_its_stream(self) -> None:
         with Relay().opened() as play:
             play.client_says(0x88, close(1000)).expect(told(PROVIDER, "close 1000"))
@@ -351,6 +364,29 @@ class TestOpening:
             play.sent(CLIENT)
             play.ends(PROVIDER).expect(told(CLIENT, "close 1011 the provider's connection was lost"), flushed(PROVIDER))
 
+    def test_a_provider_that_has_ended_when_its_answer_is_read(self) -> None:
+        """Others were at work when both came, so the end was there before anybody looked at the answer."""
+        busy = LinkId(2)
+        with Relay().asked() as play:
+            play.feed(LinkAccepted(busy, "192.0.2.1:4001"))
+            play.feed(BytesReceived(busy, upgrade("/v1/acc/default")))
+            play.sent(busy)
+            for event in (
+                BytesReceived(busy, frame(PING, b"") * 5000),
+                BytesReceived(PROVIDER, play.accepting()),
+                PeerClosed(PROVIDER, clean=True),
+            ):
+                play.checked.handle(event, play.now)
+                assert not [each for each in iter(play.checked.poll, None) if getattr(each, "link", busy) != busy]
+            told_client = b""
+            while play.checked.next_timeout() == play.now:
+                play.checked.handle_timeout(play.now)
+                for effect in iter(play.checked.poll, None):
+                    if isinstance(effect, SendBytes) and effect.link == CLIENT:
+                        told_client += b"".join(effect.chunks)
+            assert told_client.startswith(b"HTTP/1.1 101 ")
+            assert told_client.endswith(b"the provider's connection was lost")
+
     def test_an_unreachable_provider(self) -> None:
         with Relay().connecting() as play:
             play.feed(ConnectFailed(PROVIDER, ConnectFailure.NAME, "provider: no such host"))
@@ -380,6 +416,17 @@ class TestOpening:
             play.expect(cut(CLIENT), SetReading(PROVIDER, True), any_order=True)
             play.provider_says(0x88, close(1011)).ends(PROVIDER)
             play.expect(flushed(PROVIDER), session(closed_by="client"))
+
+
+def test_a_session_that_has_ended_is_no_connection_any_more() -> None:
+    probe = LinkId(2)
+    with Relay().opened() as play:
+        play.client_says(0x88, close(1000)).expect(told(PROVIDER, "close 1000"))
+        play.provider_says(0x88, close(1000)).expect(told(CLIENT, "close 1000"), flushed(CLIENT))
+        play.ends(PROVIDER).expect(flushed(PROVIDER), session())
+        play.feed(LinkAccepted(probe, "192.0.2.1:4002"))
+        play.feed(BytesReceived(probe, b"GET /health HTTP/1.1\r\nHost: gateway\r\n\r\n"))
+        assert play.sent(probe).endswith(b'{"status":"ok","connections":1}')
 
 
 class TestKeepAlive:

@@ -936,7 +936,7 @@ class TestBackPressure:
             turns.receive(upstream, sse(b'"' + b"x" * 500 + b'"'))
             agent.stall()
             sent += 1
-        assert sent < 12
+            assert sent < 12
         before = len(agent.of("a"))
         agent.resume()
         assert turns.reading[upstream]
