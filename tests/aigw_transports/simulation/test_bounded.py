@@ -33,6 +33,12 @@ def test_what_is_too_large_for_one_and_not_for_the_other_is_noticed(monkeypatch:
         simulate(bounded, range(40))
 
 
+def test_who_waits_for_what_nobody_has_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_bounded, "_UPSTREAM_IDLE_SECONDS", 9.0)
+    with pytest.raises(SimulationFailed, match="waits, although its provider has said all"):
+        simulate(_bounded._bounded_waiting, range(40))
+
+
 def test_who_is_kept_by_a_gateway_that_shuts_down_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     shut_down = Traffic.shut_down
 

@@ -96,6 +96,17 @@ def test_a_session_as_it_should_be() -> None:
     assert not stand.session.goes_on
 
 
+def test_an_end_may_say_all_before_it_answers() -> None:
+    paces = [
+        Pace([Message(b"my"), Message(b"last"), Message(b"words")], gap_seconds=0.5, talks_on=talks_on)
+        for talks_on in (True, False)
+    ]
+    told = [Stand(ONE, TWO, CLOSED, far=pace).run().far for pace in paces]
+    assert [len(far.said) for far in told] == [3, 1]
+    assert all(far.has_answered and far.said_close == (1000, b"bye") for far in told)
+    assert [(far.said_close_at or 0.0) > 1.0 for far in told] == [True, False]
+
+
 def test_fragments_may_be_cut_anew() -> None:
     Stand(to_provider(TEXT, b"o"), to_provider(0), to_provider(FIN, b"ne"), TWO, CLOSED).judge()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aigw_proto._limits import GatewayLimits
-from aigw_proto.gateway import RequestRecord, SessionRecord
+from aigw_proto.gateway import ClosedBy, RequestRecord, SessionRecord
 from aigw_transports.memory import World
 from aigw_transports.simulation import Message, Order, Pace, Traffic
 from aigw_transports.simulation._records import judge_records
@@ -56,6 +56,7 @@ def test_a_log_as_it_should_be() -> None:
         (SessionRecord, {"client_bytes": 5}, "client s0: 5 bytes in the record"),
         (SessionRecord, {"sent_to_client": 1000}, "client s0: the record says that it was sent 1000"),
         (SessionRecord, {"client_close": 1006}, "client s0: the record says that it sent 1006"),
+        (SessionRecord, {"closed_by": ClosedBy.PROVIDER}, "client s0: has closed first, the record says provider"),
     ],
 )
 def test_a_wrong_line(kind: type[RequestRecord | SessionRecord], fields: dict[str, Any], complaint: str) -> None:
@@ -81,6 +82,26 @@ def test_a_request_that_was_taken_back_too_late_has_a_line() -> None:
     traffic.gateway.journaled[:] = [each for each in traffic.gateway.journaled if getattr(each, "status", 0) != 404]
     with pytest.raises(AssertionError, match="1 requests were taken back too late, 0 are in the log"):
         judge_records(traffic)
+
+
+def test_a_cause_that_is_none() -> None:
+    traffic = finished()
+    client = traffic.sessions[0].client
+    client.said_close = None
+    with pytest.raises(AssertionError, match="client s0: closed nothing, although the record says so"):
+        judge_records(traffic)
+    client.said_close, client.hindered = (1000, b""), True
+    with pytest.raises(AssertionError, match="client s0: the record says that it closed with 1005"):
+        judge_records(traffic)
+
+
+def test_fewer_tries_than_were_asked_for() -> None:
+    traffic = finished("status")
+    traffic.provider.bodies["a"].pop()
+    with pytest.raises(AssertionError, match="a: was tried 1 times, where 2 are asked for"):
+        judge_records(traffic)
+    traffic.clients[0].requests["a"].timeout = 1000
+    judge_records(traffic)
 
 
 def test_more_tries_than_are_allowed() -> None:

@@ -182,6 +182,32 @@ def test_connections_that_are_of_no_use() -> None:
         rest.look()
 
 
+def test_a_connection_that_may_be_opened_is_not_waited_for() -> None:
+    traffic = calm(limits=dataclasses.replace(LIMITS, max_connections_per_origin=2))
+    never_asked(traffic)
+    rest = Rest(traffic)
+    rest.look()  # one may be about to be opened
+    traffic.world.advance(2.0)
+    traffic.provider.connections *= 2
+    rest._judge_room(traffic.world.time, 8.0)  # and with all there may be, somebody else has to be done first
+    traffic.provider.connections.pop()
+    with pytest.raises(AssertionError, match="a: waits for a connection, and there are 1"):
+        rest.look()
+
+
+def test_who_has_closed_still_hears() -> None:
+    traffic = calm()
+    far = traffic.sessions[0].far
+    far.said_close = (1000, b"")
+    traffic.sessions[0].client.got_close = (1000, b"")
+    look(traffic)
+    more_said(traffic)
+    with pytest.raises(AssertionError, match="provider s0: closed, and 1 of 2 messages came"):
+        look(traffic)
+    traffic.sessions[0].client.left_at = 1.0
+    look(traffic)
+
+
 def test_one_who_takes_nothing_is_given_up() -> None:
     traffic = calm(limits=dataclasses.replace(LIMITS, client_high_water_bytes=1000, realtime_high_water_bytes=1000))
     client = traffic.clients[0]
