@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 from typing import TYPE_CHECKING
 
 from ._plan import is_smooth
@@ -116,7 +117,7 @@ class End:
         """Something befell its link that is not among the faults of that."""
         self._parts: list[bytes] = []
         self._opcode = 0
-        self._is_speaking = False
+        self._is_speaking = bool(pace.gap_seconds)
         self._reader = FrameReader(masked=not is_client)
 
     @property
@@ -152,7 +153,6 @@ class End:
         self.opened_at = self.world.time
         pace = self.pace
         if pace.gap_seconds:
-            self._is_speaking = True
             self._speak_on(0)
         else:
             for message in pace.messages:
@@ -293,8 +293,10 @@ class End:
         assert not self.broken, f"{self.name}: its stream was broken"
         assert self.ended_at is not None, f"{self.name}: its stream did not end"
         if other.is_good or (other.pace.leaves is Leaving.FIN and smooth and not other.hindered):
-            in_time = other.over_at is not None and (self.said_close_at is None or other.over_at <= self.said_close_at)
             relayed = self.got_close == other.said_close and other.got_close != other.said_close
+            said_at, got_at = self.said_close_at or math.inf, self.got_close_at or 0.0
+            # Nobody waits for ever: what comes slowly may still be on its way when the gateway answers.
+            in_time = other.over_at is not None and other.over_at <= said_at and got_at - said_at < half_seconds
             if relayed or (in_time and self.got_close[0] not in _GATEWAY_CODES):
                 assert self.got == len(other.said), (
                     f"{self.name}: {self.got} of {len(other.said)} messages of {other.name} came"
@@ -369,8 +371,7 @@ class RealtimeSession:
     @property
     def goes_on(self) -> bool:
         """Neither end means to end it."""
-        paces = (self.client.pace, self.far.pace)
-        return all(pace.close is None and pace.leaves is None for pace in paces)
+        return all(end.pace.close is None and end.pace.leaves is None for end in (self.client, self.far))
 
     @property
     def has_ended(self) -> bool:
