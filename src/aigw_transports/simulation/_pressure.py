@@ -29,6 +29,7 @@ __all__ = ["pressure"]
 _FORMS: tuple[Form, ...] = ("sse", "sse", "lines", "whole", "whole")
 _STREAMS: tuple[Form, ...] = ("sse", "lines")
 _PAUSES_SECONDS = (0.3, 3.0, 8.0)  # less than any keep-alive, which would come to the rescue of who waits
+_PRESSED_SECONDS = 10.0  # until the last reader has gone on
 _LONG_SECONDS = 60.0
 _MOST_ITEMS = 60
 _RELAYED_BYTES = 32 * 1024  # what a relay gathers of a frame, and what it passes on before it looks at what waits
@@ -94,6 +95,7 @@ def _press_on_clients(world: World) -> None:
     for number in range(count):
         client = traffic.client(faults=_link(draw))
         client.on_open = functools.partial(ask, client, number)
+    traffic.unfinished.append(lambda: world.time < _PRESSED_SECONDS)
     traffic.finish()
 
 
@@ -112,6 +114,7 @@ def _press_on_sessions(world: World) -> None:
         for end in (session.client, session.far):
             if draw.random() < 0.5:
                 _dawdle(world, end)
+    traffic.unfinished.append(lambda: world.time < _PRESSED_SECONDS)
     traffic.finish()
 
 
