@@ -96,7 +96,7 @@ class Host(Generic[InputT]):
         return now
 
     def feed(self, event: InputT | Input) -> None:
-        """Give the engine an input of its own kind, or a `ShutdownRequested`, now."""
+        """Give the engine an input of its own kind, or a `ShutdownRequested`, now; dropped when it has drained."""
         self._conductor.feed(event)
 
     def accept(self, end: End, caller: str) -> None:

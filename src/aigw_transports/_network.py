@@ -11,6 +11,7 @@ Nothing here knows engines; `aigw_transports.memory` joins the ends of a stream 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -58,6 +59,23 @@ class Faults:
     half_close: float = 0.0
     """Chance, for each read, that the direction ends there, in order, although more was sent: what a proxy does that
     dies for one direction. What still comes on it meets a reset."""
+
+    def __post_init__(self) -> None:
+        """Check the values. Raises ValueError, which names the field."""
+        for name in ("torn", "stall", "reset", "refuse", "half_close"):
+            self._check(name, lambda value: 0 <= value <= 1, "a chance between 0 and 1")
+        for name in ("latency_seconds", "jitter_seconds", "stall_seconds", "connect_seconds"):
+            self._check(name, lambda value: 0 <= value < math.inf, "seconds")
+        for name in ("buffer_bytes", "max_read_bytes"):
+            self._check(name, lambda value: value >= 1, "at least one byte")
+        for name in ("bytes_per_second", "read_bytes_per_second"):
+            if getattr(self, name) is not None:
+                self._check(name, lambda value: value > 0, "None, or more than 0")
+
+    def _check(self, name: str, is_good: Callable[[float], bool], expected: str) -> None:
+        value: object = getattr(self, name)
+        if not isinstance(value, (int, float)) or not is_good(value):
+            raise ValueError(f"Faults: {name}: expected {expected}, got {value!r}")
 
 
 class Receiver(Protocol):

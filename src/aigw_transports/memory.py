@@ -17,6 +17,7 @@ TLS is recorded (`Peer.tls`), not performed; a listener may be marked as having 
 from __future__ import annotations
 
 import functools
+import math
 import random
 from collections import Counter, deque
 from typing import TYPE_CHECKING, TypeVar
@@ -141,17 +142,18 @@ class World:
         self._schedule.after(latency + faults.connect_seconds, arrive)
 
     def after(self, seconds: float, callback: Callable[[], None]) -> Wakeup:
-        """Call `callback` in `seconds` of virtual time; `cancel()` what is returned, and it is not called."""
-        return self._schedule.after(seconds, callback)
+        """Call `callback` in `seconds` of virtual time; `cancel()` what is returned, and it is not called.
+
+        Raises ValueError for negative `seconds`.
+        """
+        return self._schedule.after(_span(seconds), callback)
 
     def jump(self, seconds: float) -> None:
         """Let the clock jump, as it does for a machine that was asleep: what was due meanwhile happens late, in order.
 
         Raises ValueError for negative `seconds`: monotonic clocks do not go back.
         """
-        if seconds < 0:
-            raise ValueError(f"a monotonic clock cannot jump by {seconds} seconds")
-        self._schedule.now += seconds
+        self._schedule.now += _span(seconds)
 
     def _failure(self, name: str, port: int, tls: TlsPolicy | None, faults: Faults) -> ConnectFailure | None:
         listener = self._listeners.get((name, port))
@@ -175,15 +177,23 @@ class World:
             if not self._schedule.step(latest):
                 break
         else:
-            raise AssertionError(self._complaint(f"{max_events} events were not enough"))
+            hint = "an open connection pings for ever; say until when, or close it"
+            raise AssertionError(self._complaint(f"{max_events} events were not enough ({hint})"))
         if condition is not None and not condition():
             raise AssertionError(self._complaint("everything came to rest before the condition held"))
         if latest != float("inf"):
             self._schedule.now = max(self._schedule.now, latest)
 
     def advance(self, seconds: float) -> None:
-        """Run for that long."""
-        self.run(until=self.time + seconds)
+        """Run for that long. Raises ValueError for negative `seconds`."""
+        self.run(until=self.time + _span(seconds))
 
     def _complaint(self, what: str) -> str:
         return "\n".join([f"{what}; time is {self.time:.6f}; the last inputs and effects:", *list(self._trace)[-40:]])
+
+
+def _span(seconds: float) -> float:
+    """Check a span of time: a monotonic clock does not go back, and reaches no end."""
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"expected seconds from now on, got {seconds}")
+    return seconds

@@ -183,8 +183,11 @@ def test_the_clock_jumps(world: World) -> None:
     assert (world.time, times) == (100.0, [])
     world.run()
     assert times == [100.0, 200.0]
-    with pytest.raises(ValueError, match="cannot jump by -1"):
-        world.jump(-1.0)
+    for span in (-1.0, float("nan"), float("inf")):
+        for pass_time in (world.jump, world.advance, lambda seconds: world.after(seconds, world.run)):
+            with pytest.raises(ValueError, match="expected seconds from now on"):
+                pass_time(span)
+    assert world.time == 200.0
 
 
 def test_a_slow_listener(world: World) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -294,14 +295,16 @@ def test_a_bandwidth_spreads_what_is_sent_in_time() -> None:
     net.near.end.send([b"x" * 100])
     net.near.end.send([b"y" * 300])
     net.run()
-    assert net.far.reads == [(pytest.approx(0.6), 100), (pytest.approx(0.9), 300)]
+    assert [time for time, _ in net.far.reads] == [pytest.approx(0.6), pytest.approx(0.9)]
+    assert [count for _, count in net.far.reads] == [100, 300]
 
 
 def test_a_line_that_was_idle_owes_nothing() -> None:
     net = Net(Faults(latency_seconds=0.0, bytes_per_second=1000.0))
     net.near.end.send([b"x" * 100])
     net.run()
-    net.schedule.after(5.0, lambda: net.near.end.send([b"y" * 100]))
+    net.schedule.now = 5.1
+    net.near.end.send([b"y" * 100])
     net.run()
     assert [time for time, _ in net.far.reads] == [pytest.approx(0.1), pytest.approx(5.2)]
 
@@ -342,3 +345,23 @@ def test_what_comes_after_a_half_close_meets_a_reset() -> None:
     net.run()
     assert net.near.ends == [False]
     assert net.far.ends == [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("torn", 2),
+        ("torn", "x"),
+        ("reset", -0.1),
+        ("half_close", float("nan")),
+        ("latency_seconds", -1),
+        ("stall_seconds", float("inf")),
+        ("buffer_bytes", 0),
+        ("max_read_bytes", 0),
+        ("bytes_per_second", -5),
+        ("read_bytes_per_second", 0),
+    ],
+)
+def test_faults_that_make_no_sense(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"Faults: {name}: expected"):
+        replace(Faults(), **{name: value})  # type: ignore[arg-type]  # whatever somebody may write

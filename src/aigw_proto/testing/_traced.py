@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["Traced", "describe"]
 
 InputT = TypeVar("InputT")
-_MOST_BYTES = 60  # of one value: enough to recognise a request line or a frame
+_MOST_BYTES = 60  # or characters, of one value: enough to recognise a request line or a frame
 _MOST_ITEMS = 8
 
 
 def describe(value: object) -> str:
-    """Return a short one-line form of a record, with long bytes cut: `SendBytes(link=0, chunks=[b'hi'])`."""
-    if isinstance(value, bytes):
+    """Return a short one-line form of a record, with long bytes and texts cut: `SendBytes(link=0, chunks=[b'hi'])`."""
+    if isinstance(value, (bytes, str)):
         more = len(value) - _MOST_BYTES
         return repr(value) if more <= 0 else f"{value[:_MOST_BYTES]!r}+{more}"
     if isinstance(value, enum.Enum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 from typing import TYPE_CHECKING, TextIO
 
@@ -35,64 +36,95 @@ def list_scenarios() -> str:
     return "\n".join(lines)
 
 
-class _Bar:
-    """A progress bar on a terminal; nothing anywhere else."""
+class _Screen:
+    """Failures as they come, and a progress bar on a terminal."""
 
-    def __init__(self, err: TextIO, total: int) -> None:
-        self._err, self._total = err, total
-        self._done = self._failed = 0
+    def __init__(self, out: TextIO, err: TextIO, total: int) -> None:
+        self._out, self._err, self._total = out, err, total
+        self.done = self.failed = 0
         self._started = time.monotonic()
         self._drawn_at = 0.0
-        self._is_drawn = err.isatty()
+        self._has_bar = err.isatty()
 
     def advance(self, outcome: Outcome) -> None:
-        self._done += outcome.seeds
-        self._failed += len(outcome.failures)
+        self.done += outcome.seeds
+        self.failed += len(outcome.failures)
+        if outcome.failures:
+            self._wipe()
+            self._out.write("".join(f"{failed}\n\n" for failed in outcome.failures))
+            self._out.flush()
         now = time.monotonic()
-        if self._is_drawn and (now - self._drawn_at > _SECONDS_BETWEEN_BARS or self._done == self._total):
+        if self._has_bar and (now - self._drawn_at > _SECONDS_BETWEEN_BARS or self.done == self._total):
             self._drawn_at = now
-            full = _BAR * self._done // self._total
-            rate = self._done / max(now - self._started, 1e-9)
-            left = (self._total - self._done) / rate
-            text = f"{self._done} of {self._total} seeds, {rate:.0f} a second, {left:.0f} s left, {self._failed} failed"
-            self._err.write(f"\r[{'#' * full}{' ' * (_BAR - full)}] {text}\x1b[K")
+            self._draw(now)
+
+    def _draw(self, now: float) -> None:
+        full = _BAR * self.done // self._total
+        rate = self.done / max(now - self._started, 1e-9)
+        left = (self._total - self.done) / max(rate, 1e-9)
+        text = f"{self.done} of {self._total} seeds, {rate:.0f} a second, {left:.0f} s left, {self.failed} failed"
+        self._err.write(f"\r[{'#' * full}{' ' * (_BAR - full)}] {text}\x1b[K")
+        self._err.flush()
+
+    def _wipe(self) -> None:
+        if self._has_bar:
+            self._err.write("\r\x1b[K")
             self._err.flush()
 
     def end(self) -> None:
-        if self._is_drawn:
+        if self._has_bar:
             self._err.write("\n")
 
 
-def run_sim(name: str, seeds: range, *, trace: bool, jobs: int, out: TextIO, err: TextIO) -> int:
-    """Run a scenario; print what failed, and a summary. The status is 1 when a seed failed. Raises UnknownScenario."""
+def run_sim(name: str, seeds: range, *, trace: bool, jobs: int, failures: int, out: TextIO, err: TextIO) -> int:
+    """Run a scenario; print what failed, and a summary. The status is 1 when a seed failed. Raises UnknownScenario.
+
+    SIGTERM ends it as Ctrl-C does, with all of its processes.
+    """
     if trace:
         return _run_traced(name, seeds, out)
-    bar = _Bar(err, len(seeds))
-    summary = run_seeds(name, seeds, jobs=jobs, progress=bar.advance)
-    bar.end()
-    out.writelines(f"{failed}\n\n" for failed in summary.failures)
-    out.write(_sum_up(name, summary))
+    screen = _Screen(out, err, len(seeds))
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        summary = run_seeds(name, seeds, jobs=jobs, progress=screen.advance, most_failures=failures)
+    except (KeyboardInterrupt, SystemExit):
+        screen.end()
+        err.write(f"interrupted after {_count(screen.done, 'seed')}, {screen.failed} failed\n")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    screen.end()
+    out.write(_sum_up(name, summary, len(seeds)))
     return 1 if summary.failures else 0
+
+
+def _leave(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _run_traced(name: str, seeds: range, out: TextIO) -> int:
     scenario = load_scenario(name)
     for seed in seeds:
         try:
-            world = run_seed(scenario, seed, trace_lines=_MOST_TRACE_LINES)
+            world = run_seed(scenario, seed, trace_lines=_MOST_TRACE_LINES, name=name)
         except SimulationFailed as failed:
             out.writelines(f"{line}\n" for line in failed.trace)
-            out.write(f"{name}, seed {seed}: {failed.complaint}\n")
+            out.write(f"{name}, seed {seed}: {failed.complaint}\nat {failed.place}\n")
             return 1
         out.writelines(f"{line}\n" for line in world.trace)
         out.write(f"{name}, seed {seed}: held, {world.time:.3f} s of virtual time\n")
     return 0
 
 
-def _sum_up(name: str, summary: Summary) -> str:
+def _sum_up(name: str, summary: Summary, total: int) -> str:
     failed = f"{len(summary.failures)} FAILED" if summary.failures else "none failed"
-    lines = [f"{name}: {summary.seeds} seeds in {summary.seconds:.1f} s, {failed}"]
-    hours = f"{summary.virtual_seconds / 3600:.1f} hours of virtual time"
+    stopped = f", stopped there of {_count(total, 'seed')}" if summary.seeds < total else ""
+    lines = [f"{name}: {_count(summary.seeds, 'seed')} in {summary.seconds:.1f} s, {failed}{stopped}"]
+    hours = f"{summary.virtual_seconds / 3600:.2f} hours of virtual time"
     if summary.messages:
         what = f"{summary.requests} requests, {summary.sessions} realtime sessions and {summary.messages} messages"
         rate = summary.messages / 10 / max(summary.seconds, 1e-9)

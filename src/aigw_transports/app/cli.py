@@ -279,10 +279,19 @@ def _add_sim(add_parser: AddParser) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--scenario", default="mixed", metavar="NAME", help="what to run (default: %(default)s)")
-    parser.add_argument("--seeds", type=_seeds, default=range(1000), metavar="A..B", help="default: 0..999")
+    parser.add_argument(
+        "--seeds",
+        type=_seeds,
+        default=range(1000),
+        metavar="A..B",
+        help="one seed, or all from A to B (default: 0..999)",
+    )
     parser.add_argument("--trace", action="store_true", help="print every input and effect of every engine")
     parser.add_argument(
-        "--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N", help="processes (default: one for each core)"
+        "--jobs", type=_number, default=os.cpu_count() or 1, metavar="N", help="processes (default: one for each core)"
+    )
+    parser.add_argument(
+        "--failures", type=_number, default=5, metavar="N", help="stop after so many (default: %(default)s)"
     )
     parser.set_defaults(run=_sim)
 
@@ -376,7 +385,13 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _sim(options: argparse.Namespace) -> int:
     return run_sim(
-        options.scenario, options.seeds, trace=options.trace, jobs=options.jobs, out=sys.stdout, err=sys.stderr
+        options.scenario,
+        options.seeds,
+        trace=options.trace,
+        jobs=options.jobs,
+        failures=options.failures,
+        out=sys.stdout,
+        err=sys.stderr,
     )
 
 
@@ -387,7 +402,7 @@ def _seeds(text: str) -> range:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _jobs(text: str) -> int:
+def _number(text: str) -> int:
     if text.isascii() and text.isdigit() and 1 <= int(text) <= 1024:
         return int(text)
     raise argparse.ArgumentTypeError(f"expected a number from 1 to 1024, got {text!r}")

@@ -7,15 +7,17 @@ named by its seed, and that seed runs the same way again.
 
 from ._plan import bad_link, is_smooth
 from ._realtime import Close, End, Leaving, Message, Pace, RealtimeProvider, RealtimeSession
-from ._run import Outcome, SimulationFailed, Summary, UnknownScenario, load_scenario, run_seed, run_seeds, simulate
+from ._run import SimulationFailed, UnknownScenario, load_scenario, run_seed, simulate
 from ._scenarios import SCENARIOS, Scenario
 from ._stage import Answer, Stage, StageClient, StageSession
 from ._traffic import Traffic, gateway_engine
 from ._universal import Request, UniversalClient
 from ._universal_provider import Order, UniversalProvider
+from ._workers import SEED_SECONDS, Outcome, Summary, run_seeds
 
 __all__ = [
     "SCENARIOS",
+    "SEED_SECONDS",
     "Answer",
     "Close",
     "End",

@@ -1,15 +1,12 @@
-"""Running scenarios, seed by seed, in one process or several."""
+"""Running a scenario with a seed, and what is said when it fails."""
 
 from __future__ import annotations
 
-import concurrent.futures
-import dataclasses
-import functools
 import importlib
 import importlib.util
-import multiprocessing
+import inspect
 import sys
-import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -17,22 +14,12 @@ from ..memory import World
 from ._scenarios import SCENARIOS, Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
-__all__ = [
-    "Outcome",
-    "SimulationFailed",
-    "Summary",
-    "UnknownScenario",
-    "load_scenario",
-    "run_seed",
-    "run_seeds",
-    "simulate",
-]
+__all__ = ["SimulationFailed", "UnknownScenario", "load_scenario", "name_of", "run_seed", "simulate"]
 
 _TRACE_LINES = 40  # of a failure, when not all are asked for
 _MOST_TRACE_LINES = 1_000_000
-_BATCH_SEEDS = 50
 
 
 class UnknownScenario(ValueError):  # noqa: N818 - it is named for what it says
@@ -42,13 +29,14 @@ class UnknownScenario(ValueError):  # noqa: N818 - it is named for what it says
 class SimulationFailed(AssertionError):  # noqa: N818 - it is named for what it says
     """A seed at which something does not hold. `__cause__` is what the scenario raised."""
 
-    def __init__(self, scenario: str, seed: int, complaint: str, trace: Sequence[str]) -> None:
-        """Say which scenario failed, at which seed, and how; with the end of the trace."""
+    def __init__(self, scenario: str, seed: int, complaint: str, place: str = "", trace: Sequence[str] = ()) -> None:
+        """Say which scenario failed, at which seed, how and where; with the trace."""
         self.scenario = scenario
         self.seed = seed
         self.complaint = complaint
+        self.place = place
         self.trace = tuple(trace)
-        super().__init__(scenario, seed, complaint, self.trace)
+        super().__init__(scenario, seed, complaint, place, self.trace)
 
     @property
     def command(self) -> str:
@@ -57,34 +45,11 @@ class SimulationFailed(AssertionError):  # noqa: N818 - it is named for what it 
 
     def __str__(self) -> str:
         lines = [f"{self.scenario}, seed {self.seed}: {self.complaint}"]
+        if self.place:
+            lines.append(f"at {self.place}")
         if self.trace:
             lines += ["the last inputs and effects:", *(f"  {line}" for line in self.trace[-_TRACE_LINES:])]
         return "\n".join([*lines, f"to run it again: {self.command}"])
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of some seeds."""
-
-    seeds: int
-    failures: tuple[SimulationFailed, ...]
-    virtual_seconds: float
-    counts: tuple[int, int, int]
-    """Requests, realtime sessions, and messages of either."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Summary:
-    """What came of a run."""
-
-    seeds: int
-    failures: tuple[SimulationFailed, ...]
-    seconds: float
-    """Of the clock on the wall."""
-    virtual_seconds: float
-    requests: int
-    sessions: int
-    messages: int
 
 
 def load_scenario(name: str) -> Scenario:
@@ -98,13 +63,20 @@ def load_scenario(name: str) -> Scenario:
     if not colon:
         raise UnknownScenario(f"there is no scenario {name!r}; there are {', '.join(SCENARIOS)}, and FILE.py:FUNCTION")
     try:
-        module = _load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
         found = getattr(module, function)
-    except (ImportError, OSError, AttributeError) as error:
-        raise UnknownScenario(f"no scenario {name!r}: {error}") from error
+    except (Exception, SystemExit) as error:  # it is somebody else's file, and may raise anything
+        kind = "" if isinstance(error, (ImportError, OSError, AttributeError)) else f"{type(error).__name__}: "
+        raise UnknownScenario(f"no scenario {name!r}: {kind}{error}") from error
     if not callable(found):
         raise UnknownScenario(f"no scenario {name!r}: {function} is not a function")
     return cast("Scenario", found)
+
+
+def _load_module(name: str) -> object:
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # as for `python -m`; a command has only what is installed
+    return importlib.import_module(name)
 
 
 def _load_file(path: Path) -> object:
@@ -129,30 +101,51 @@ def name_of(scenario: Scenario) -> str:
     file = getattr(sys.modules.get(scenario.__module__), "__file__", None)
     if file is None:
         return f"{scenario.__module__}:{function}"
-    path = Path(file)
-    return f"{path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}:{function}"
+    return f"{_shown(Path(file))}:{function}"
 
 
-def run_seed(scenario: Scenario, seed: int, *, trace_lines: int = 0) -> World:
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def run_seed(scenario: Scenario, seed: int, *, trace_lines: int = 0, name: str | None = None) -> World:
     """Run one seed of a scenario; return its world. Raises SimulationFailed.
 
     A seed that fails is run once more, to write the trace, which takes as long again as the run: `trace_lines` is how
-    much of it is kept in any case.
+    much of it is kept in any case. `name` is what the scenario is called in what is said of a failure.
     """
     world = World(seed, trace_lines=trace_lines)
     try:
-        scenario(world)
-    except Exception as error:
-        failed = SimulationFailed(name_of(scenario), seed, _complaint(error), _trace(scenario, world))
+        _play(scenario, world)
+    except (Exception, SystemExit) as error:
+        called = name or name_of(scenario)
+        failed = SimulationFailed(called, seed, _complaint(error), _place(error, scenario), _trace(scenario, world))
         raise failed from error
     return world
 
 
-def _complaint(error: Exception) -> str:
+def _play(scenario: Scenario, world: World) -> None:
+    result: object = scenario(world)  # type: ignore[func-returns-value]  # those that are none may return something
+    if result is not None:
+        if inspect.iscoroutine(result):
+            result.close()
+        kind = type(result).__name__
+        raise TypeError(f"a scenario is a plain function, and this one returned a {kind}: nothing of it may have run")
+
+
+def _complaint(error: BaseException) -> str:
     text = str(error).partition("\n")[0]
     if isinstance(error, AssertionError) and text:
         return text
-    return f"{type(error).__name__}: {text}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _place(error: BaseException, scenario: Scenario) -> str:
+    """Say where an error came from: the innermost line in the file of the scenario, or else of all."""
+    frames = traceback.extract_tb(error.__traceback__)
+    code = getattr(scenario, "__code__", None)
+    own = [frame for frame in frames if code is not None and frame.filename == code.co_filename] or frames
+    return f"{_shown(Path(own[-1].filename))}:{own[-1].lineno}: {own[-1].line}" if own else ""
 
 
 def _trace(scenario: Scenario, world: World) -> list[str]:
@@ -160,8 +153,8 @@ def _trace(scenario: Scenario, world: World) -> list[str]:
         return world.trace
     again = World(world.seed, trace_lines=_MOST_TRACE_LINES)
     try:
-        scenario(again)
-    except Exception:  # noqa: BLE001 - the same as before
+        _play(scenario, again)
+    except (Exception, SystemExit):  # noqa: BLE001 - the same as before
         return again.trace
     return ["(the seed did not fail again: the scenario depends on something beside its world)"]
 
@@ -170,67 +163,3 @@ def simulate(scenario: Scenario, seeds: Sequence[int]) -> None:
     """Run a scenario with many seeds, in a test. Raises SimulationFailed at the first one that fails."""
     for seed in seeds:
         run_seed(scenario, seed)
-
-
-def run_seeds(
-    name: str, seeds: range, *, jobs: int = 1, progress: Callable[[Outcome], None] | None = None, most_failures: int = 5
-) -> Summary:
-    """Run the scenario `name` with all seeds, on `jobs` processes; stop after `most_failures`.
-
-    `progress` is called with each part of the whole. Raises UnknownScenario.
-    """
-    if not __debug__:
-        raise RuntimeError("the observers of a simulation assert, and python -O leaves assertions out")
-    load_scenario(name)
-    started = time.monotonic()
-    outcomes: list[Outcome] = []
-    failures: list[SimulationFailed] = []
-    batches = [seeds[at : at + _BATCH_SEEDS] for at in range(0, len(seeds), _BATCH_SEEDS)]
-    for outcome in _outcomes(functools.partial(_run_batch, name), batches, jobs):
-        outcomes.append(outcome)
-        failures += outcome.failures
-        if progress is not None:
-            progress(outcome)
-        if len(failures) >= most_failures:
-            break
-    requests, sessions, messages = (sum(outcome.counts[place] for outcome in outcomes) for place in range(3))
-    return Summary(
-        seeds=sum(outcome.seeds for outcome in outcomes),
-        failures=tuple(failures[:most_failures]),
-        seconds=time.monotonic() - started,
-        virtual_seconds=sum(outcome.virtual_seconds for outcome in outcomes),
-        requests=requests,
-        sessions=sessions,
-        messages=messages,
-    )
-
-
-def _outcomes(run: Callable[[range], Outcome], batches: list[range], jobs: int) -> Iterator[Outcome]:
-    if jobs == 1 or len(batches) == 1:
-        yield from map(run, batches)
-        return
-    # Not forked: a program that uses this may have threads.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(min(jobs, len(batches)), mp_context=context) as pool:
-        try:
-            yield from pool.map(run, batches)
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _run_batch(name: str, seeds: range) -> Outcome:
-    scenario = load_scenario(name)
-    failures: list[SimulationFailed] = []
-    virtual_seconds = 0.0
-    requests = sessions = messages = 0
-    for seed in seeds:
-        try:
-            world = run_seed(scenario, seed)
-        except SimulationFailed as failed:
-            failures.append(failed)
-            continue
-        virtual_seconds += world.time
-        requests += world.counts["requests"]
-        sessions += world.counts["sessions"]
-        messages += world.counts["messages"]
-    return Outcome(len(seeds), tuple(failures), virtual_seconds, (requests, sessions, messages))

@@ -241,9 +241,13 @@ class StageSession(_Party):
         """What the provider said."""
 
     def say(self, message: str | bytes) -> None:
-        """Send a text or a binary message."""
-        binary = isinstance(message, bytes)
-        self._feed(core.SendMessage(message if isinstance(message, bytes) else message.encode(), binary))
+        """Send a text or a binary message. Raises TypeError for anything else."""
+        if isinstance(message, bytes):
+            self._feed(core.SendMessage(message, binary=True))
+        elif isinstance(message, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # by its type, but who knows
+            self._feed(core.SendMessage(message.encode(), binary=False))
+        else:
+            raise TypeError(f"message: expected str or bytes, got {type(message).__name__}")
 
     def _take_more(self, effect: Deliver) -> None:
         item = effect.item

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from aigw_transports.app import cli
+from aigw_transports.app import _sim, cli
 from aigw_transports.app._sim import parse_seeds, run_sim
+from aigw_transports.simulation import Outcome, Summary
 
 OWN = """
 from aigw_transports.simulation import Stage
@@ -47,9 +52,10 @@ def test_what_are_no_seeds(text: str, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "x", "1025"])
-def test_what_are_no_jobs(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("option", ["--jobs", "--failures"])
+def test_what_are_no_numbers(option: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["sim", f"--jobs={text}"])
+        cli.main(["sim", f"{option}={text}"])
     assert "expected a number from 1 to 1024" in capsys.readouterr().err
 
 
@@ -66,7 +72,8 @@ def test_a_run_that_holds(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_run_that_fails(own: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["sim", "--scenario", own, "--seeds", "0..9", "--jobs", "1"]) == 1
     out = capsys.readouterr().out
-    assert f"{own}, seed 3: three\nthe last inputs and effects:\n" in out
+    assert f"{own}, seed 3: three\nat " in out
+    assert ':8: assert world.seed != 3, "three"\nthe last inputs and effects:\n' in out
     assert f"\nto run it again: aigw sim --scenario {own} --seeds 3..3 --trace\n" in out
     assert "10 seeds in" in out
     assert "1 FAILED" in out
@@ -77,7 +84,8 @@ def test_a_trace(own: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "gateway > Connect(link=1, host='provider', port=80" in out
     assert f"{own}, seed 2: held, 0." in out
-    assert out.endswith(f"{own}, seed 3: three\n")
+    assert f"{own}, seed 3: three\nat " in out
+    assert out.endswith(':8: assert world.seed != 3, "three"\n')
     assert cli.main(["sim", "--scenario", own, "--seeds", "4", "--trace"]) == 0
 
 
@@ -88,10 +96,46 @@ def test_an_unknown_scenario(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_bar_on_a_terminal(own: str) -> None:
     out, err = io.StringIO(), Terminal()
-    assert run_sim(own, range(60), trace=False, jobs=1, out=out, err=err) == 1
+    assert run_sim(own, range(60), trace=False, jobs=1, failures=5, out=out, err=err) == 1
     bars = err.getvalue().split("\r")
     assert bars[-1].startswith("[" + "#" * 30 + "] 60 of 60 seeds, ")
     assert bars[-1].endswith(" 1 failed\x1b[K\n")
+
+
+def test_a_run_that_is_stopped_by_its_failures_says_so(own: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["sim", "--scenario", own, "--seeds", "0..99", "--jobs", "1", "--failures", "1"]) == 1
+    assert "4 seeds in " in (out := capsys.readouterr().out)
+    assert ", 1 FAILED, stopped there of 100 seeds\n" in out
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interrupted_run_says_how_far_it_came(
+    own: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_seeds(name: str, seeds: range, *, progress: Callable[[Outcome], None], **_: object) -> Summary:
+        progress(Outcome(5, (), 0.0, (0, 0, 0)))
+        raise error
+
+    monkeypatch.setattr(_sim, "run_seeds", run_seeds)
+    before, err = signal.getsignal(signal.SIGTERM), io.StringIO()
+    with pytest.raises(error):
+        run_sim(own, range(60), trace=False, jobs=1, failures=5, out=io.StringIO(), err=err)
+    assert err.getvalue() == "interrupted after 5 seeds, 0 failed\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_ends_all_processes(tmp_path: Path) -> None:
+    file = tmp_path / "endless_scenarios.py"
+    file.write_text("def endless(world):\n    print('begun', flush=True)\n    while True:\n        pass\n")
+    command = [str(Path(sys.executable).parent / "aigw"), "sim", "--scenario", f"{file}:endless", "--jobs", "2"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    assert running.stdout.readline() == "begun\n"
+    running.terminate()
+    out, err = running.communicate(timeout=30)  # not before all that hold its output have ended
+    assert running.returncode == 143
+    assert set(out.splitlines()) <= {"begun"}
+    assert err == "interrupted after 0 seeds, 0 failed\n"
 
 
 def test_the_help_lists_the_scenarios(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,40 +1,26 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from aigw_transports.memory import World
 from aigw_transports.simulation import (
     SCENARIOS,
-    Outcome,
+    Scenario,
     SimulationFailed,
     Stage,
     UnknownScenario,
     load_scenario,
     run_seed,
-    run_seeds,
     simulate,
 )
 from aigw_transports.simulation._run import name_of
-
-OWN = """
-from aigw_transports.simulation import Stage
-
-
-def fails_at_seven(world):
-    stage = Stage(world)
-    answer = stage.client().ask("openai", "chat/completions", {"model": "m"})
-    world.run(until=lambda: answer.ended)
-    world.counts["messages"] += 3
-    assert world.seed != 7, "seven is not lucky"
-
-
-NOT_A_FUNCTION = 1
-"""
 
 
 def fails_at_odd_seeds(world: World) -> None:
@@ -55,7 +41,8 @@ def test_a_failure_names_its_seed_and_the_command_that_repeats_it() -> None:
     text = str(failed)
     assert text.splitlines()[0].endswith(":fails_at_odd_seeds, seed 5: odd")
     assert text.splitlines()[-1] == f"to run it again: {failed.command}"
-    assert len(text.splitlines()) == 43  # the end of the trace is shown, and all of it kept
+    assert text.splitlines()[1].endswith('assert world.seed % 2 == 0, "odd\\nand more of it"')
+    assert len(text.splitlines()) == 44  # the end of the trace is shown, and all of it kept
     assert len(failed.trace) > 40
 
 
@@ -94,34 +81,6 @@ def test_a_seed_that_holds_returns_its_world() -> None:
     assert run_seed(fails_at_odd_seeds, 2).time > 0
 
 
-def test_scenarios_of_other_people(tmp_path: Path) -> None:
-    file = tmp_path / "own_scenarios.py"
-    file.write_text(OWN)
-    name = f"{file}:fails_at_seven"
-    parts: list[Outcome] = []
-    summary = run_seeds(name, range(120), progress=parts.append)
-    assert [failed.seed for failed in summary.failures] == [7]
-    assert summary.failures[0].command == f"aigw sim --scenario {name} --seeds 7..7 --trace"
-    assert [part.seeds for part in parts] == [50, 50, 20]
-    assert (summary.seeds, summary.messages) == (120, 119 * 3)
-    assert summary.virtual_seconds > 0
-
-
-def test_several_processes_find_the_same(tmp_path: Path) -> None:
-    file = tmp_path / "own_scenarios_too.py"
-    file.write_text(OWN)
-    summary = run_seeds(f"{file}:fails_at_seven", range(60), jobs=2)
-    assert [(failed.seed, failed.complaint) for failed in summary.failures] == [(7, "seven is not lucky")]
-    assert any("gateway > " in line for line in summary.failures[0].trace)
-    assert summary.seeds == 60
-
-
-def test_a_run_stops_after_some_failures() -> None:
-    summary = run_seeds(name_of(fails_at_odd_seeds), range(1000), most_failures=3)
-    assert [failed.seed for failed in summary.failures] == [1, 3, 5]
-    assert summary.seeds == 50
-
-
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
@@ -137,11 +96,58 @@ def test_scenarios_that_there_are_none_of(name: str, complaint: str) -> None:
         load_scenario(name)
 
 
+def test_a_file_that_cannot_be_loaded(tmp_path: Path) -> None:
+    file = tmp_path / "broken_scenarios.py"
+    file.write_text("def fine(world):\n    if\n")
+    with pytest.raises(UnknownScenario, match=r"SyntaxError: invalid syntax \(broken_scenarios.py, line 2\)"):
+        load_scenario(f"{file}:fine")
+
+
 def test_a_module_is_named_as_well() -> None:
     assert load_scenario("aigw_transports.simulation:simulate") is simulate  # type: ignore[comparison-overlap]
 
 
-def test_without_assertions_nothing_is_run() -> None:
-    code = "from aigw_transports.simulation import run_seeds; run_seeds('calm', range(1))"
-    done = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True, check=False)
-    assert "python -O leaves assertions out" in done.stderr
+def test_the_place_of_an_error_is_said() -> None:
+    def bare(world: World) -> None:
+        if world.seed:
+            raise AssertionError
+
+    with pytest.raises(SimulationFailed) as caught:
+        run_seed(bare, 3)
+    assert caught.value.complaint == "AssertionError"
+    assert re.fullmatch(r".*test_run\.py:\d+: raise AssertionError", caught.value.place)
+
+
+def test_what_is_no_plain_function_is_refused() -> None:
+    async def later(world: World) -> None:
+        raise AssertionError(world)
+
+    def by_and_by(world: World) -> Iterator[None]:
+        yield
+        raise AssertionError(world)
+
+    for scenario, kind in ((later, "coroutine"), (by_and_by, "generator")):
+        with pytest.raises(SimulationFailed, match=f"plain function, and this one returned a {kind}"):
+            run_seed(cast("Scenario", scenario), 3)  # as somebody without a type checker may
+
+
+def test_a_scenario_that_leaves_has_failed() -> None:
+    def leaves(world: World) -> None:
+        raise SystemExit(world.seed)
+
+    with pytest.raises(SimulationFailed, match="SystemExit: 3"):
+        run_seed(leaves, 3)
+
+
+def test_a_module_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "package_of_scenarios").mkdir()
+    (tmp_path / "package_of_scenarios/__init__.py").touch()
+    (tmp_path / "package_of_scenarios/base.py").write_text("WORDS = 'from next door'")
+    inside = "from .base import WORDS\ndef fails(world):\n    assert not WORDS, WORDS\n"
+    (tmp_path / "package_of_scenarios/mine.py").write_text(inside)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    name = "package_of_scenarios.mine:fails"
+    with pytest.raises(SimulationFailed, match="from next door") as caught:
+        run_seed(load_scenario(name), 1, name=name)
+    assert name in caught.value.command
