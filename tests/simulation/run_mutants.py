@@ -197,6 +197,12 @@ def main(arguments: list[str]) -> int:
     """Examine what is asked for; return the exit code."""
     options = _parse(arguments)
     every = read_mutants()
+    known = {name for each in every for name in (each.name, each.area)}
+    if unknown := [name for name in options.names if name not in known]:
+        print(
+            f"there is no fault and no area {unknown[0]!r}; the areas are {', '.join(sorted({each.area for each in every}))}"
+        )
+        return 2
     mutants = [each for each in every if not options.names or {each.name, each.area} & set(options.names)]
     with ExitStack() as stack:
         original = copy_source(Path(stack.enter_context(tempfile.TemporaryDirectory())))
