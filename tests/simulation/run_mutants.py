@@ -199,9 +199,8 @@ def main(arguments: list[str]) -> int:
     every = read_mutants()
     known = {name for each in every for name in (each.name, each.area)}
     if unknown := [name for name in options.names if name not in known]:
-        print(
-            f"there is no fault and no area {unknown[0]!r}; the areas are {', '.join(sorted({each.area for each in every}))}"
-        )
+        areas = sorted({each.area for each in every})
+        print(f"there is no fault and no area {unknown[0]!r}; the areas are {', '.join(areas)}")
         return 2
     mutants = [each for each in every if not options.names or {each.name, each.area} & set(options.names)]
     with ExitStack() as stack:
