@@ -82,7 +82,11 @@ def test_what_was_withdrawn_at_once_does_not_hide_what_comes_later() -> None:
 def test_what_is_due_at_once_comes_behind_what_was_due_before() -> None:
     schedule = Schedule(random.Random(1))
     ran: list[str] = []
-    schedule.at(1.0, lambda: schedule.after(0.0, lambda: ran.append("last")))
+
+    def first() -> None:
+        schedule.after(0.0, lambda: ran.append("last"))
+
+    schedule.at(1.0, first)
     schedule.at(1.0, lambda: ran.append("second"))
     schedule.at(1.0, lambda: ran.append("third"))
     while schedule.step(FOREVER):
