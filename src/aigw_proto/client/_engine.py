@@ -102,7 +102,7 @@ class ClientEngine:
         """Return the earliest deadline; the time of the last call when work remains; None when there is nothing."""
         if self._line.work_left:
             return self._line.now
-        stall = self._outlet.flow.next_stall() if self._outlet.paused else None
+        stall = self._outlet.flow.next_stall() if self._outlet.waiting else None
         deadlines = (self._line.next_timeout(), self._grace_until, self._requests.next_deadline(), stall)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 

@@ -10,6 +10,9 @@ States, and who moves them:
 
 LINGERING reads and discards, so that the gateway gets to see our last bytes instead of a reset.
 
+A turn takes so many messages and no more. Whoever sends small ones fills a read with more than that, so more bytes that
+come on top of undecoded ones stop reading until all are decoded: what waits here stays below a few reads.
+
 The engine that owns the line brackets each turn by `begin()` and `pump()`, `settle()`, and hears of messages and of the
 end through `LineOwner`. All effects of both go through `outlet`.
 """
@@ -113,8 +116,6 @@ class Line:
         """From the connected link to the end of the connection."""
         self.shutting_down = False
         """This side was asked to close, now or when all requests have ended."""
-        self.work_left = False
-        """Messages wait for the next turn."""
         self._owner = owner
         self._http = http or HttpLimits()
         self._websocket = websocket or WebSocketLimits()
@@ -122,12 +123,19 @@ class Line:
         self._timers: TimerTable[_Timer] = TimerTable()
         self._open: OpenConnection | None = None
         self._closing = False
+        self._behind = False  # the session may have more to report
+        self._piling = False  # this turn has brought bytes on top of what waited
         self._pressing = False  # this turn has a message to send
 
     @property
     def stage(self) -> Stage:
         """Where the line stands."""
         return self._stage
+
+    @property
+    def work_left(self) -> bool:
+        """Whether messages wait for the next turn, and for nothing else."""
+        return self._behind and self.session is not None and (self.outlet.flow.reading or self._closing)
 
     # -- a turn ---------------------------------------------------------------------------------------------------
 
@@ -136,7 +144,7 @@ class Line:
         if self.outlet.effects:
             raise RuntimeError("poll() the effects of the turn before until it returns None")
         self.now = now
-        self.work_left = False
+        self._piling = False
         self._pressing = False
 
     def take(self, event: Input | OpenConnection | Consumed | CloseConnection) -> None:
@@ -163,16 +171,15 @@ class Line:
     def pump(self) -> None:
         """Take what the session reports, as much as a turn may hold and the program has room for."""
         budget = self.limits.turn_messages
-        while self.session is not None and (self.outlet.flow.reading or self._closing):
-            if not budget:
-                self.work_left = True
-                return
+        while budget and self.session is not None and (self.outlet.flow.reading or self._closing):
             budget -= 1
+            self._behind = True
             event = self.session.next_event()
             if isinstance(event, TextMessage | BinaryMessage):
                 if not self._closing:
                     self._owner.receive_message(event)
             elif isinstance(event, Signal):
+                self._behind = False
                 return
             else:
                 self._on_session(event)
@@ -181,7 +188,7 @@ class Line:
         """End a turn: bring reading in line with what is held, and send."""
         session = self.session
         if session is not None:
-            self.outlet.set_reading(session, self.now, closing=self._closing)
+            self.outlet.set_reading(session, self.now, closing=self._closing, behind=self._behind, piling=self._piling)
             # The answer to a Close presses too; after our own only pongs are left to send.
             self.outlet.flush(session, pressing=self._pressing or not (session.is_open or self._closing))
 
@@ -264,6 +271,7 @@ class Line:
 
     def _on_bytes(self, event: BytesReceived) -> None:
         if self.session is not None:
+            self._piling, self._behind = self._behind, True
             self.session.receive_data(event.data, self.now)
 
     def _on_peer_closed(self, event: PeerClosed) -> None:
@@ -271,6 +279,7 @@ class Line:
         if self._stage is Stage.LINGERING:
             self._close_link(self.outlet.peer_gone)
         elif self.session is not None:
+            self._behind = True
             self.session.receive_eof(self.now)
 
     def _on_bytes_sent(self, event: BytesSent) -> None:

@@ -1,7 +1,8 @@
 """Where the client engine puts its effects, and what follows from their amount.
 
-Items for the program are counted until they are consumed; `set_reading()` at the end of a turn turns the level into
-`SetReading`, once and only when it changed. Bytes for the gateway are taken from the session once a turn.
+Items for the program are counted until they are consumed; `set_reading()` at the end of a turn turns the level, and
+whether undecoded bytes pile up, into `SetReading`, once and only when it changed. Bytes for the gateway are taken from
+the session once a turn.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ __all__ = ["Outlet"]
 class Outlet:
     """The effects of the turn under way, and flow control."""
 
-    __slots__ = ("_holding", "_link", "effects", "flow", "paused", "peer_gone")
+    __slots__ = ("_holding", "_link", "effects", "flow", "paused", "peer_gone", "waiting")
 
     def __init__(self, link: LinkId, limits: ClientLimits) -> None:
         """Begin with nothing to say, reading."""
@@ -37,6 +38,8 @@ class Outlet:
         self.flow = Flow(limits)
         self.paused = False
         """The driver was told not to read."""
+        self.waiting = False
+        """The API layer was told that reading waits for what the program takes."""
         self.peer_gone: CloseHow | None = None
         """How the link can still be closed, once the gateway's stream has ended."""
 
@@ -63,14 +66,26 @@ class Outlet:
             if self.flow.sending:
                 self.deliver(SendingAllowed(allowed=False))
 
-    def set_reading(self, session: Session, now: float, *, closing: bool) -> None:
-        """Bring driver, session and API layer in line with the level; a closing connection is read whatever is held."""
-        paused = not (self.flow.reading or closing)
-        if paused is not self.paused and self.peer_gone is None:
+    def set_reading(
+        self, session: Session, now: float, *, closing: bool, behind: bool = False, piling: bool = False
+    ) -> None:
+        """Bring driver, session and API layer in line with the level; a closing connection is read whatever is held.
+
+        `behind`: there may be undecoded bytes; `piling`: more have just come on top of them. That stops reading, and
+        reading, whatever stopped it, goes on when all is decoded. A turn that only ends behind does not stop it: that
+        would be a pair of effects for almost every read of a busy connection.
+        """
+        if self.peer_gone is not None:
+            return
+        waiting = not (self.flow.reading or closing)
+        paused = waiting or (behind and (piling or self.paused))
+        if paused is not self.paused:
             self.paused = paused
             session.set_reading(enabled=not paused, now=now)
             self.effects.append(SetReading(self._link, enabled=not paused))
-            self.deliver(ReadingPaused(paused))
+        if waiting is not self.waiting:
+            self.waiting = waiting
+            self.deliver(ReadingPaused(waiting))
 
     def flush(self, session: Session, *, pressing: bool = True) -> None:
         """Send what the session has for the gateway, unless the stream is broken.

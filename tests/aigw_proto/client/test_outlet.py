@@ -55,6 +55,24 @@ def test_reading_follows_what_is_held_once_a_turn() -> None:
     assert outlet.effects[0] == SetReading(LINK, enabled=True)
 
 
+def test_bytes_that_pile_up_stop_reading_and_the_program_is_not_asked_to_hurry() -> None:
+    outlet = Outlet(LINK, LIMITS)
+    line = session()
+    outlet.set_reading(line, 0.0, closing=False, behind=True)
+    assert not outlet.effects
+    outlet.set_reading(line, 0.0, closing=False, behind=True, piling=True)
+    outlet.set_reading(line, 0.0, closing=False, behind=True)
+    assert list(outlet.effects) == [SetReading(LINK, enabled=False)]
+    outlet.answer(1, CHUNK, 0.0)
+    outlet.effects.clear()
+    outlet.set_reading(line, 0.0, closing=False, behind=True)
+    outlet.set_reading(line, 0.0, closing=True, behind=True)
+    told = [Deliver(CONNECTION_TICKET, ReadingPaused(paused)) for paused in (True, False)]
+    assert list(outlet.effects) == told
+    outlet.set_reading(line, 0.0, closing=True)
+    assert list(outlet.effects) == [*told, SetReading(LINK, enabled=True)]
+
+
 def test_a_stream_that_has_ended_is_not_paused() -> None:
     outlet = Outlet(LINK, LIMITS)
     outlet.peer_gone = CloseHow.FLUSH
