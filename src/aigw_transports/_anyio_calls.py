@@ -6,12 +6,12 @@ reports it as consumed. A task that lets go of a call that is not over cancels i
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, cast
 
 from aigw_proto import client as core
 
 from ._anyio_connection import Connection, Mailbox
+from ._client_notices import NoticeLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from aigw_proto.envelopes import Step
 
 __all__ = ["Call", "Calls"]
-
-_log = logging.getLogger("aigw.client")
 
 
 class Call:
@@ -57,6 +55,7 @@ class Calls:
         """Begin with nothing under way; the driver's `Deliver` effects go to `deliver()`."""
         self.connection: Connection[core.ClientInput] = Connection()
         self._on_frame = on_frame
+        self._log = NoticeLog()
         self._mailboxes: dict[int, Mailbox[core.RequestItem]] = {}
         self._newest_ticket = core.CONNECTION_TICKET
 
@@ -89,7 +88,7 @@ class Calls:
             case core.FrameReceived(frame):
                 if self._on_frame is not None:
                     self._on_frame(frame)
-            case core.ConnectionNotice(reason, frame):
-                _log.warning("%s: %.500s", reason, frame)
+            case core.ConnectionNotice() as notice:
+                self._log(notice)
             case other:
                 self.connection.take(other)

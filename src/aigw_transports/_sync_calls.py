@@ -7,14 +7,14 @@ thread that lets go of a call that is not over cancels it.
 from __future__ import annotations
 
 import functools
-import logging
 import time
 from typing import TYPE_CHECKING, cast
 
 from aigw_proto import client as core
 
 from ._client_errors import RequestTimedOut
-from ._sync_connection import Connection, Mailbox, Tally
+from ._client_notices import NoticeLog
+from ._sync_connection import GONE, Connection, Mailbox, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from aigw_proto.envelopes import Step
 
 __all__ = ["Call", "Calls"]
-
-_log = logging.getLogger("aigw.client")
 
 
 class Call:
@@ -48,7 +46,11 @@ class Call:
         """Wait for the next item. Not after the terminal one. Raises RequestTimedOut.
 
         The engine keeps the time, too, and tells the gateway; but only from when there was room to send the request.
+        When nobody runs the engine, as in a child process, it is ConnectionLost, behind what has come before.
         """
+        connection = self._calls.connection
+        if not connection.is_alive:
+            self.mailbox.put(connection.lost or GONE)
         if self._deadline is None or self._timeout_seconds is None:
             item = self.mailbox.get()
         else:
@@ -56,7 +58,7 @@ class Call:
                 item = self.mailbox.get(self._deadline - time.monotonic())
             except TimeoutError:
                 raise RequestTimedOut(self._timeout_seconds) from None
-        self._calls.connection.report(self.tally, core.held_bytes(item))
+        connection.report(self.tally, core.held_bytes(item))
         self.over = is_terminal(item)
         return item
 
@@ -74,6 +76,7 @@ class Calls:
         """Begin with nothing under way; the driver's `Deliver` effects go to `deliver()`."""
         self.connection: Connection[core.ClientInput] = Connection()
         self._on_frame = on_frame
+        self._log = NoticeLog()
         self._open: set[Call] = set()  # of the threads; the rest is the owner's
         self._calls: dict[int, Call] = {}
         self._newest_ticket = core.CONNECTION_TICKET
@@ -85,7 +88,8 @@ class Calls:
         """Send a request, as soon as not too much is unsent. That the connection has ended is its first item then."""
         call = Call(self, timeout_seconds)
         self._open.add(call)
-        self.connection.request(functools.partial(self._send, call, steps, event_id, timeout_seconds), call.mailbox.put)
+        send = functools.partial(self._send, call, steps, event_id, timeout_seconds)
+        self.connection.request(call, send, call.mailbox.put)
         return call
 
     def release(self, call: Call) -> None:
@@ -105,6 +109,7 @@ class Calls:
         self.connection.feed(core.CreateRequest(ticket, steps, event_id, timeout_seconds))
 
     def _release(self, call: Call) -> None:
+        self.connection.withdraw(call)
         if call.tally.ticket != core.CONNECTION_TICKET:
             self.connection.forget(call.tally)
             if self._calls.pop(call.tally.ticket, None) is not None:
@@ -124,8 +129,8 @@ class Calls:
             case core.FrameReceived(frame):
                 if self._on_frame is not None:
                     self._on_frame(frame)
-            case core.ConnectionNotice(reason, frame):
-                _log.warning("%s: %.500s", reason, frame)
+            case core.ConnectionNotice() as notice:
+                self._log(notice)
             case other:
                 self.connection.take(other)
 

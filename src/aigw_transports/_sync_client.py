@@ -19,6 +19,7 @@ from ._client_requests import open_request, wire_steps
 from ._sync_calls import Call, Calls
 from ._sync_connection import hold
 from ._sync_driver import Driver
+from ._sync_wait import check_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -195,7 +196,7 @@ class Gateway:
 
         The rest is as for `create()`.
         """
-        call = self._calls.start(wire_steps(steps), event_id, timeout)
+        call = self._calls.start(wire_steps(steps), event_id, check_timeout(timeout))
         try:
             item = call.next()
             match item:
@@ -232,7 +233,7 @@ class Gateway:
         self, steps: Sequence[Step], *, event_id: str | None = None, timeout: float | None = None
     ) -> ReplyStream:
         """Send one request with fallbacks and read its answer as it comes; see `create_steps()` and `stream()`."""
-        return ReplyStream(self._calls, wire_steps(steps), event_id, timeout)
+        return ReplyStream(self._calls, wire_steps(steps), event_id, check_timeout(timeout))
 
 
 @contextmanager
@@ -260,9 +261,10 @@ def connect(
     other threads have under way raise `ConnectionLost`. The threads of the connection end with it; they are daemons, so
     a program that forgets to leave the block can end nevertheless. It is no use in a child process that is forked off.
 
-    Raises ValueError for a bad URL, LocalProtocolError for a token or header that cannot be sent, `ConnectionFailed`,
-    `HandshakeRefused` with the gateway's status and body, and TimeoutError.
+    Raises ValueError for a bad URL or timeout, LocalProtocolError for a token or header that cannot be sent,
+    `ConnectionFailed`, `HandshakeRefused` with the gateway's status and body, and TimeoutError.
     """
+    timeout = check_timeout(timeout)
     request = open_request(
         url, token=token, token_form=token_form, headers=headers, subprotocols=(), compression=compression, tls=tls
     )

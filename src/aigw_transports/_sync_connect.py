@@ -25,6 +25,8 @@ class Attempt:
         self._host = host
         self._port = port
         self._alarm = Alarm()
+        self.looking_up = True  # from the beginning, so that who sees that it is not knows that it soon ends
+        """Whether it cannot be ended before the system has answered."""
         self._pending: dict[int, socket.socket] = {}
         self._errors: list[Exception] = []
 
@@ -33,7 +35,7 @@ class Attempt:
         self._alarm.ring()
 
     def close(self) -> None:
-        """Free what it needed, once `open()` has ended."""
+        """Free what it needed, once `open()` has ended. It may still be withdrawn."""
         self._alarm.close()
 
     def open(self) -> socket.socket:
@@ -42,7 +44,12 @@ class Attempt:
         Raises OSError; UnicodeError for a name that cannot be, OverflowError for such a port, and ExceptionGroup for
         what went wrong with each of several addresses.
         """
-        addresses = deque(find_addresses(self._host, self._port))
+        try:
+            addresses = deque(find_addresses(self._host, self._port))
+        finally:
+            self.looking_up = False
+        if self._alarm.rung:
+            raise _withdrawn()
         try:
             while addresses or self._pending:
                 opened = self._begin(*addresses.popleft()) if addresses else None
@@ -81,7 +88,7 @@ class Attempt:
         """Wait until one is connected, one or more have failed, or the time has passed."""
         ready = self._alarm.wait(self._pending.values(), WRITABLE, seconds)
         if self._alarm.rung:
-            raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+            raise _withdrawn()
         for number in ready:
             candidate = self._pending[number]
             error = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -94,6 +101,10 @@ class Attempt:
         self._errors.append(error)
         del self._pending[candidate.fileno()]
         candidate.close()
+
+
+def _withdrawn() -> OSError:
+    return ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
 
 
 def find_addresses(host: str, port: int, flags: int = 0) -> list[Address]:

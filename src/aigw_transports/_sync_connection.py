@@ -14,7 +14,6 @@ import os
 import queue
 import sys
 import threading
-from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 
@@ -40,6 +39,7 @@ InputT = TypeVar("InputT")
 DriverInputT = TypeVar("DriverInputT")
 InputT_contra = TypeVar("InputT_contra", contravariant=True)
 ArgumentT = TypeVar("ArgumentT")
+_Waiting: TypeAlias = "tuple[Callable[[], object], Callable[[core.ConnectionLost], object]]"
 _Own: TypeAlias = core.OpenConnection | core.Consumed | core.CloseConnection
 _OpeningItem: TypeAlias = core.Opened | core.OpenRefused | core.OpenFailed
 GONE = core.ConnectionLost(
@@ -111,7 +111,7 @@ class Connection(Generic[InputT]):
         self._process = os.getpid()
         self._opening: Mailbox[_OpeningItem | core.ConnectionLost] = Mailbox()
         self._sending_allowed = True
-        self._waiting: deque[tuple[Callable[[], object], Callable[[core.ConnectionLost], object]]] = deque()
+        self._waiting: dict[object, _Waiting] = {}  # in order
         self._tallies: set[Tally] = set()
         self._taken: dict[int, int] = {}  # bytes of each ticket, not reported yet
         self._taken_bytes = 0
@@ -133,12 +133,12 @@ class Connection(Generic[InputT]):
         if self._driver is not None:
             self._driver.owner.post(work, argument)
 
-    def request(self, send: Callable[[], object], refuse: Callable[[core.ConnectionLost], object]) -> None:
+    def request(self, key: object, send: Callable[[], object], refuse: Callable[[core.ConnectionLost], object]) -> None:
         """Have `send()` done as soon as not too much is unsent; or `refuse()`, at least once, when nothing can be sent.
 
-        That one may be done in this thread.
+        That one may be done in this thread. `key` is what `withdraw()` knows the request by.
         """
-        self.post(self._admit, (send, refuse))
+        self.post(self._admit, (key, (send, refuse)))
         if not self.is_alive:
             refuse(self.lost or GONE)
 
@@ -193,6 +193,10 @@ class Connection(Generic[InputT]):
             if self._taken_bytes >= self._report_bytes:
                 self._flush_report()
 
+    def withdraw(self, key: object) -> None:
+        """Forget a request that still waits for room, and the message that it holds."""
+        self._waiting.pop(key, None)
+
     def take(self, item: _OpeningItem | core.SendingAllowed | core.ReadingPaused | core.ConnectionLost) -> None:
         """Take what the engine says of the connection itself."""
         match item:
@@ -220,13 +224,13 @@ class Connection(Generic[InputT]):
         self._go_on()
         return self.lost
 
-    def _admit(self, waiting: tuple[Callable[[], object], Callable[[core.ConnectionLost], object]]) -> None:
-        self._waiting.append(waiting)
+    def _admit(self, request: tuple[object, _Waiting]) -> None:
+        key, self._waiting[key] = request
         self._go_on()
 
     def _go_on(self) -> None:
         while self._waiting and (self._sending_allowed or self.lost is not None):
-            send, refuse = self._waiting.popleft()
+            send, refuse = self._waiting.pop(next(iter(self._waiting)))
             if self.lost is not None:
                 refuse(self.lost)
             else:
@@ -278,7 +282,7 @@ def hold(
         opened = connection.open(request, timeout)
     except BaseException:
         driver.stop()
-        _join(thread, FAREWELL_SECONDS)  # it may be looking a name up, for longer than the caller wants to wait
+        _join(thread, FAREWELL_SECONDS)  # the caller does not want to wait longer, whatever it may be
         _raise_first(failures)
         raise
     try:

@@ -63,6 +63,7 @@ class Driver(BaseDriver[InputT, Link]):
         super().__init__(engine, time.monotonic, journal, log, deliver)
         self.owner = Owner()
         self._streams: set[SocketStream] = set()
+        self._attempts: set[Attempt] = set()
         self._deadline = math.inf
         self._ended = False
         self._stopped = False
@@ -78,7 +79,8 @@ class Driver(BaseDriver[InputT, Link]):
 
         Takes the listeners over, which `listen()` gives, and closes them; with `tls` they accept TLS only. An exception
         of the engine or a sink ends everything and comes out of here; KeyboardInterrupt resets every open link. No
-        thread is left behind: a name lookup that is under way at the end is waited for, as nothing can stop it.
+        thread is left behind: a name lookup that is under way at the end is waited for, as nothing can stop it. Only
+        behind `stop()`, an exception or KeyboardInterrupt it is not: its thread, a daemon, ends by itself.
         """
         self._begin()
         acceptors: list[Acceptor] = []
@@ -122,7 +124,10 @@ class Driver(BaseDriver[InputT, Link]):
         self._feed(event)
 
     def stop(self) -> None:
-        """Reset every open link and end `run()`, without regard to the engine. From any thread or a signal handler."""
+        """Reset every open link and end `run()`, without regard to the engine. From any thread or a signal handler.
+
+        Also when `run()` is ending already, and waits for what is being flushed or for the lookup of a name.
+        """
         self.owner.post(self._stop, None)
 
     def _stop(self, _: None) -> None:
@@ -135,10 +140,10 @@ class Driver(BaseDriver[InputT, Link]):
     def _wait_for_the_last(self) -> None:
         """Wait until all threads have ended and all sockets are closed; what is being flushed takes its time."""
         try:
-            while self._streams or self.owner.has_threads:
+            while self._is_held_up():
                 for stream in list(self._streams) if self._stopped else ():
                     stream.reset()
-                if self.owner.has_threads or self._streams:
+                if self._is_held_up():
                     self.owner.step(math.inf)
         except BaseException:
             if not self._stopped:
@@ -147,6 +152,11 @@ class Driver(BaseDriver[InputT, Link]):
             raise
         finally:
             self.owner.finish()
+
+    def _is_held_up(self) -> bool:
+        """Say whether there is something to wait for. Once stopped, that is not what nobody can end."""
+        endless = sum(attempt.looking_up for attempt in self._attempts) if self._stopped else 0
+        return bool(self._streams) or self.owner.thread_count > endless
 
     # -- what acceptors want; see `Host`
 
@@ -177,6 +187,8 @@ class Driver(BaseDriver[InputT, Link]):
             self.owner.post(functools.partial(self._not_opened, link), not_opened(effect, error))
         else:
             self.owner.post(functools.partial(self._opened, link, effect), opened)
+        finally:
+            attempt.close()  # here: nobody may be left in the owner thread to do it
 
     def _opened(self, link: Link, effect: Connect, opened: socket.socket) -> None:
         if link.closing:
@@ -231,11 +243,16 @@ class Driver(BaseDriver[InputT, Link]):
             self._not_opened(link, not_opened(effect, error))
             return
         try:
-            self.owner.start(f"connect-{link.link}", lambda: self._open(link, effect, attempt), attempt.close)
+            self.owner.start(
+                f"connect-{link.link}",
+                lambda: self._open(link, effect, attempt),
+                lambda: self._attempts.discard(attempt),
+            )
         except OSError as error:
             attempt.close()
             self._not_opened(link, not_opened(effect, error))
         else:
+            self._attempts.add(attempt)
             link.withdraw = attempt.withdraw
 
     def drained(self) -> None:

@@ -52,9 +52,9 @@ class Owner:
         self._threads: set[threading.Thread] = set()
 
     @property
-    def has_threads(self) -> bool:
-        """Whether a thread that was started here has not ended."""
-        return bool(self._threads)
+    def thread_count(self) -> int:
+        """How many threads that were started here have not ended."""
+        return len(self._threads)
 
     def post(self, work: Callable[[ArgumentT], object], argument: ArgumentT) -> None:
         """Have `work(argument)` done, soon. From any thread, and from a signal handler."""

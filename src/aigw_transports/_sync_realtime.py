@@ -16,6 +16,7 @@ from ._client_errors import ConnectionLost, lost_connection
 from ._client_requests import ended_in_order, message_to_send, open_request
 from ._sync_connection import GONE, Connection, Mailbox, Tally, hold
 from ._sync_driver import Driver
+from ._sync_wait import check_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -134,10 +135,13 @@ class RealtimeConnection:
         no UTF-8 form. A message that was sent just before the end may not have arrived.
         """
         sending = _Sending(message_to_send(message))
-        self._session.connection.request(lambda: self._session.send(sending), sending.answer.put)
+        timeout = check_timeout(timeout)
+        connection = self._session.connection
+        connection.request(sending, lambda: self._session.send(sending), sending.answer.put)
         try:
             lost = sending.answer.get(timeout)
         except BaseException as error:
+            connection.post(connection.withdraw, sending)
             if sending.claim() or not isinstance(error, TimeoutError):
                 raise
             lost = None  # it was sent in this very moment
@@ -151,6 +155,7 @@ class RealtimeConnection:
         `ConnectionLost` after the last one, whatever ended the session, and again whenever it is called. Raises
         RuntimeError when another thread is receiving.
         """
+        timeout = check_timeout(timeout)
         if not self._receiving.acquire(blocking=False):
             raise RuntimeError("another thread is receiving: only one can, or nobody would know the order")
         mailbox = self._session.mailbox
@@ -189,6 +194,7 @@ class RealtimeConnection:
         when the other side's Close did not come within `timeout` seconds; it is waited for all the same.
         """
         core.check_close(code)
+        timeout = check_timeout(timeout)
         self._session.connection.close(code, reason)
         if self._session.connection.is_alive and not self._session.ended.wait(timeout):
             raise TimeoutError(f"the other side did not close within {timeout:g} s")
@@ -220,9 +226,10 @@ def connect_realtime(
     threads of the session end with it; they are daemons. Nothing is repeated by itself: `ConnectionLost` says why it
     ended, and what a new session needs to know is the program's affair.
 
-    Raises ValueError for a bad URL, LocalProtocolError for a token, header or subprotocol that cannot be sent,
-    `ConnectionFailed`, `HandshakeRefused` with status and body, which may be the provider's, and TimeoutError.
+    Raises ValueError for a bad URL or timeout, LocalProtocolError for a token, header or subprotocol that cannot be
+    sent, `ConnectionFailed`, `HandshakeRefused` with status and body, which may be the provider's, and TimeoutError.
     """
+    timeout = check_timeout(timeout)
     request = open_request(
         url, token=token, token_form=token_form, headers=headers, subprotocols=subprotocols, compression=compression,
         tls=tls,

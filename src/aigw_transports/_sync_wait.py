@@ -1,4 +1,4 @@
-"""Waiting for sockets in a thread that another thread can wake."""
+"""Waiting in a thread: how long, and for sockets, until another thread wakes it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["READABLE", "WRITABLE", "Alarm"]
+__all__ = ["READABLE", "WRITABLE", "Alarm", "check_timeout"]
 
 READABLE = select.POLLIN
 WRITABLE = select.POLLOUT
+_MOST_SECONDS = 1e9  # 30 years; the system's clocks take no more than some hundred
+
+
+def check_timeout(timeout: float | None) -> float | None:
+    """Return a program's timeout in seconds, or None when there is no limit, which is so for more than 30 years, too.
+
+    Raises TypeError for what is no number, and ValueError for less than 0 and for NaN.
+    """
+    if timeout is None:
+        return None
+    if not isinstance(timeout, int | float):  # pyright: ignore[reportUnnecessaryIsInstance] - programs may have no types
+        raise TypeError(f"timeout: expected seconds or None, got {type(timeout).__name__}")
+    if not timeout >= 0:
+        raise ValueError(f"timeout: expected 0 seconds or more, got {timeout}")
+    return None if timeout > _MOST_SECONDS else timeout
 
 
 class Alarm:

@@ -95,6 +95,14 @@ def test_what_belongs_to_no_call_goes_to_the_connection_the_log_and_the_sink(
     assert calls.connection.lost is lost
 
 
+def test_notices_are_logged_and_not_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    calls = Calls(None)
+    for number in range(100):
+        calls.deliver(Deliver(core.CONNECTION_TICKET, core.ConnectionNotice("odd", str(number))))
+    assert caplog.messages[:10] == [f"odd: {number}" for number in range(10)]
+    assert len(caplog.messages) == 11
+
+
 def test_after_the_end_no_call_starts(backend: str, script: ScriptedRunner, calls: Calls) -> None:
     async def main() -> None:
         calls.connection.close()

@@ -243,5 +243,5 @@ def test_a_connection_that_comes_with_the_end() -> None:
         acceptor.close()
         acceptor._attach((far, "late"))
         assert near.recv(1) == b""
-        while driver.owner.has_threads:
+        while driver.owner.thread_count:
             driver.owner.step(math.inf)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from typing import cast
 
 import pytest
@@ -71,6 +72,38 @@ def test_a_call_that_nobody_waits_for_any_more_is_not_sent(calls: Calls, runner:
     assert runner.fed == []
 
 
+def test_a_call_that_nobody_waits_for_any_more_keeps_no_body(calls: Calls, runner: Runner) -> None:
+    body = bytes(1_000_000)
+    before = sys.getrefcount(body)
+    calls.connection.take(core.SendingAllowed(False))
+    call = calls.start((Step("p", "e", (), body),), None, 0.0)
+    runner.owner.finish()
+    assert sys.getrefcount(body) > before
+    call.release()
+    runner.owner.finish()
+    assert sys.getrefcount(body) == before
+
+
+def test_a_call_released_in_the_moment_it_would_be_sent_is_not_sent(calls: Calls, runner: Runner) -> None:
+    call = calls.start(STEPS, None, None)
+    call.release()  # the owner has not heard of either
+    runner.owner.finish()
+    assert runner.fed == []
+
+
+def test_nobody_waits_for_a_driver_that_does_not_run(calls: Calls, runner: Runner) -> None:
+    call = calls.start(STEPS, None, None)
+    runner.owner.finish()
+    calls.deliver(Deliver(1, CHUNK))
+    runner.running = False
+    assert [call.next(), call.next()] == [CHUNK, GONE]
+    assert call.over
+    closed = calls.start(STEPS, None, None)
+    lost = core.ConnectionLost(1012, "", clean=True, closed_by=core.ClosedBy.PEER)
+    calls.connection.take(lost)
+    assert [closed.next(), closed.next()] == [GONE, lost]
+
+
 def test_an_item_that_is_there_is_taken_although_it_is_late(calls: Calls, runner: Runner) -> None:
     call = calls.start(STEPS, None, 0.0)
     call.mailbox.put(FINISHED)
@@ -88,6 +121,13 @@ def test_the_end_of_the_driver_ends_all_calls(calls: Calls, runner: Runner) -> N
     call.release()
     runner.owner.finish()
     assert not any(isinstance(event, core.CancelRequest) for event in runner.fed)
+
+
+def test_notices_are_logged_and_not_without_end(calls: Calls, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(100):
+        calls.deliver(Deliver(core.CONNECTION_TICKET, core.ConnectionNotice("odd", str(number))))
+    assert caplog.messages[:10] == [f"odd: {number}" for number in range(10)]
+    assert len(caplog.messages) == 11
 
 
 def test_frames_are_shown_to_who_wants_them() -> None:

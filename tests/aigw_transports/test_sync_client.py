@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -270,6 +271,27 @@ def test_mistakes_in_the_arguments() -> None:
         raise AssertionError("the block is not entered")
 
 
+BAD_TIMEOUTS = [(-1, ValueError), (float("nan"), ValueError), ("5", TypeError)]
+
+
+@pytest.mark.parametrize(("timeout", "error"), BAD_TIMEOUTS)
+def test_timeouts_that_are_none(gateway: aigw.Gateway, timeout: float, error: type[Exception]) -> None:
+    with pytest.raises(error, match="timeout: expected "), aigw.connect("ws://127.0.0.1:1/v1/a/g", timeout=timeout):
+        raise AssertionError("the block is not entered")
+    with pytest.raises(error, match="timeout: expected "):
+        gateway.create("openai", CHAT, chat("x"), timeout=timeout)
+    with pytest.raises(error, match="timeout: expected "):
+        gateway.stream("openai", CHAT, chat("x", stream=True), timeout=timeout)
+    assert gateway.in_flight == 0
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e12, 1e9])
+def test_timeouts_that_are_as_good_as_none(url: str, timeout: float) -> None:
+    with aigw.connect(url, timeout=timeout) as gateway:
+        assert gateway.create("openai", CHAT, chat("x"), timeout=timeout).metadata.status == 200
+        assert list(gateway.stream("openai", CHAT, chat("x", stream=True), timeout=timeout))
+
+
 def test_nobody_listens() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -439,17 +461,22 @@ def test_a_frame_that_belongs_to_nobody_is_logged(caplog: pytest.LogCaptureFixtu
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # what the test is about
 def test_a_child_process_learns_that_the_connection_is_not_its_own(url: str) -> None:
     with aigw.connect(url) as gateway:
+        half_read = gateway.stream("openai", CHAT, chat("x", stream=True), headers=fault("stall_after=2"))
+        next(half_read)
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:  # nothing here may raise: it would be another run of the tests
             try:
-                gateway.create("openai", CHAT, chat("x"))
-            except aigw.ConnectionLost:
-                os.write(writing, b"lost")
+                signal.alarm(int(PATIENCE_SECONDS))
+                for call in (lambda: gateway.create("openai", CHAT, chat("x")), lambda: list(half_read)):
+                    try:
+                        call()
+                    except aigw.ConnectionLost:
+                        os.write(writing, b"lost.")
             finally:
                 os._exit(0)
         os.close(writing)
         with os.fdopen(reading, "rb") as answer:
-            assert answer.read() == b"lost"
+            assert answer.read() == b"lost.lost."
         os.waitpid(child, 0)
         assert gateway.create("openai", CHAT, chat("x")).metadata.status == 200

@@ -51,6 +51,24 @@ def open_one_of(monkeypatch: pytest.MonkeyPatch, *addresses: Address) -> socket.
         return attempt.open()
 
 
+@pytest.mark.parametrize("failure", [None, socket.gaierror(socket.EAI_NONAME, "no such name")])
+def test_a_lookup_that_ends_too_late(monkeypatch: pytest.MonkeyPatch, failure: Exception | None, port: int) -> None:
+    def late(host: str, number: int) -> list[Address]:
+        attempt.withdraw()
+        assert attempt.looking_up
+        if failure is not None:
+            raise failure
+        return find_addresses(host, number)
+
+    attempt = Attempt("127.0.0.1", port)
+    monkeypatch.setattr(_sync_connect, "find_addresses", late)
+    with contextlib.closing(attempt), pytest.raises(OSError, match=r"connection abort|no such name"):
+        attempt.open()
+    assert not attempt.looking_up
+    attempt.close()
+    attempt.withdraw()
+
+
 def here(port: int) -> Address:
     return (socket.AF_INET, ("127.0.0.1", port))
 

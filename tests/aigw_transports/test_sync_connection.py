@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -43,7 +45,7 @@ def make_connection(runner: Runner) -> Connection[core.SendMessage]:
 def outcome(connection: Connection[core.SendMessage], runner: Runner) -> list[object]:
     """Ask to send, and note what comes of it."""
     seen: list[object] = []
-    connection.request(lambda: seen.append("sent"), seen.append)
+    connection.request(object(), lambda: seen.append("sent"), seen.append)
     runner.owner.finish()
     return seen
 
@@ -65,6 +67,28 @@ def test_sending_waits_for_room_in_order(connection: Connection[core.SendMessage
     assert (first, second) == ([], [])
     connection.take(core.SendingAllowed(True))
     assert (first, second) == (["sent"], ["sent"])
+
+
+def test_what_is_withdrawn_is_forgotten_at_once(connection: Connection[core.SendMessage], runner: Runner) -> None:
+    class Message:
+        def send(self) -> None:
+            raise AssertionError("it was withdrawn")
+
+    connection.take(core.SendingAllowed(False))
+    before = outcome(connection, runner)
+    message = Message()
+    kept = weakref.ref(message)
+    connection.request("key", message.send, print)
+    behind = outcome(connection, runner)
+    del message
+    assert kept() is not None
+    connection.withdraw("key")
+    gc.collect()
+    assert kept() is None
+    connection.withdraw("key")
+    connection.take(core.SendingAllowed(True))
+    assert (before, behind) == (["sent"], ["sent"])
+    connection.withdraw("key")
 
 
 def test_whoever_waits_learns_of_the_end(connection: Connection[core.SendMessage], runner: Runner) -> None:
@@ -92,7 +116,7 @@ def test_closing_ends_sending(connection: Connection[core.SendMessage], runner: 
 def test_nobody_waits_for_a_driver_that_has_ended(connection: Connection[core.SendMessage], runner: Runner) -> None:
     runner.running = False
     seen: list[object] = []
-    connection.request(lambda: seen.append("sent"), seen.append)
+    connection.request(object(), lambda: seen.append("sent"), seen.append)
     assert seen == [GONE]
     assert connection.abandon() is GONE
     with pytest.raises(ConnectionAbortedError, match="reset by this side"):

@@ -28,7 +28,7 @@ from aigw_transports import _sync_connect, _sync_driver, _sync_owner
 from aigw_transports._sync_driver import Driver, listen, serve
 from aigw_transports._sync_wait import Alarm
 from support import certificates
-from support.threads import PATIENCE_SECONDS, Running, no_thread_left, read_all, reset, running
+from support.threads import PATIENCE_SECONDS, HungLookup, Running, no_thread_left, read_all, reset, running
 
 LINK = LinkId(0)
 
@@ -458,6 +458,33 @@ class Fickle(ToyEngine):
         assert isinstance(event, ShutdownRequested)
         self.close(self.link)
         self.drain()
+
+
+@pytest.mark.parametrize("draining", [False, True])
+def test_stopping_waits_for_no_lookup(monkeypatch: pytest.MonkeyPatch, draining: bool) -> None:
+    resolver = HungLookup(monkeypatch)
+    with contextlib.closing(listen()[0]) as listener:  # it could be connected to, once its name is known
+        it = Running(Driver(Fickle(listener.getsockname()[1])))
+        assert resolver.asked.wait(PATIENCE_SECONDS)
+        if draining:
+            it.driver.feed(ShutdownRequested(0.0))
+            while it.driver.running:
+                os.sched_yield()
+        it.driver.stop()
+        it.wait()
+        resolver.end()
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_without_a_stop_a_lookup_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = HungLookup(monkeypatch)
+    it = Running(Driver(Checked(Fickle(1))))
+    assert resolver.asked.wait(PATIENCE_SECONDS)
+    it.driver.feed(ShutdownRequested(0.0))
+    resolver.end()
+    it.wait()
 
 
 def test_a_connect_that_is_never_answered_is_withdrawn() -> None:

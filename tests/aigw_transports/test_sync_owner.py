@@ -68,7 +68,7 @@ def test_a_thread_and_its_end() -> None:
     names: list[str] = []
     ended: list[bool] = []
     owner.start("some", lambda: names.append(threading.current_thread().name), lambda: ended.append(True))
-    while owner.has_threads:
+    while owner.thread_count:
         owner.step(math.inf)
     assert (names, ended) == (["aigw-some"], [True])
 
@@ -95,7 +95,7 @@ def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     owner = Owner()
     with pytest.raises(OSError, match="Resource temporarily unavailable"):
         owner.start("one", print, print)
-    assert not owner.has_threads
+    assert not owner.thread_count
 
 
 def test_finishing_does_everything_whatever_fails() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,9 +91,34 @@ def test_receive_has_a_timeout_and_loses_nothing() -> None:
         with pytest.raises(TimeoutError, match="nothing came within 0 s"):
             session.receive(timeout=0)
         with pytest.raises(TimeoutError):
-            session.receive(timeout=-1)
+            session.receive(timeout=0.001)
         session.send("later")
         assert session.receive(timeout=PATIENCE_SECONDS) == "later"
+
+
+@pytest.mark.parametrize(("timeout", "error"), [(-1, ValueError), (float("nan"), ValueError), ("5", TypeError)])
+def test_timeouts_that_are_none(timeout: float, error: type[Exception]) -> None:
+    with pytest.raises(error, match="timeout: expected "), aigw.connect_realtime("ws://127.0.0.1:1", timeout=timeout):
+        raise AssertionError("the block is not entered")
+    with websockets_server(echo) as url, aigw.connect_realtime(url) as session:
+        for call in (
+            lambda: session.send("never", timeout=timeout),
+            lambda: session.receive(timeout=timeout),
+            lambda: session.close(timeout=timeout),
+        ):
+            with pytest.raises(error, match="timeout: expected "):
+                call()
+        session.send("x")
+        assert session.receive() == "x"  # nothing was sent, and nothing was closed
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e12, 1e9])
+def test_timeouts_that_are_as_good_as_none(timeout: float) -> None:
+    with websockets_server(echo) as url, aigw.connect_realtime(url, timeout=timeout) as session:
+        session.send("x", timeout=timeout)
+        assert session.receive(timeout=timeout) == "x"
+        session.close(timeout=timeout)
+    assert session.close_code == 1000
 
 
 def test_only_one_thread_can_receive() -> None:
@@ -144,6 +170,13 @@ def test_sending_waits_for_a_peer_that_does_not_read() -> None:
         with pytest.raises(TimeoutError):
             send_on()
         assert len(sent) < 100
+
+        message = bytes(1_000_000)
+        unheld = sys.getrefcount(message)
+        with pytest.raises(TimeoutError):
+            session.send(message, timeout=0.001)
+        while sys.getrefcount(message) > unheld:  # what timed out is not kept either
+            os.sched_yield()
         read_on.set()
         session.send(b"last")
     assert heard == [*sent, b"last"]  # what timed out was not sent

@@ -57,7 +57,7 @@ class Stage:
         """Reset what is still open, and wait until nothing is left."""
         for stream in list(self.streams):
             stream.reset()
-        while self.owner.has_threads:
+        while self.owner.thread_count:
             self.owner.step(math.inf)
         self.owner.finish()
         assert not self.streams

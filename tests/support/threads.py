@@ -13,11 +13,14 @@ from aigw_proto._inputs import Input, ShutdownRequested
 from aigw_proto.gateway import GatewayConfig, GatewayEngine, GatewaySettings
 from aigw_proto.mock import MockEngine
 from aigw_proto.providers import BaseUrl, ProviderTable
+from aigw_transports import _sync_connect
 from aigw_transports._sync_driver import Driver, listen
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Generator, Sequence
+
+    import pytest
 
     from aigw_proto._effects import Log
     from aigw_proto._kinds import Engine
@@ -75,6 +78,30 @@ class Running:
             self.failures.append(error)
         finally:
             self._started.set()
+
+
+class HungLookup:
+    """A resolver that answers nothing until it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Take the place of the system's."""
+        self.asked = threading.Event()
+        self._over = threading.Event()
+        self._threads: list[threading.Thread] = []
+        monkeypatch.setattr(_sync_connect, "find_addresses", self._find)
+
+    def end(self) -> None:
+        """Answer, and wait for the threads that asked."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
+
+    def _find(self, host: str, port: int) -> list[_sync_connect.Address]:
+        self._threads.append(threading.current_thread())
+        self.asked.set()
+        assert self._over.wait(PATIENCE_SECONDS)
+        return [(socket.AF_INET, (host, port))]
 
 
 @contextlib.contextmanager

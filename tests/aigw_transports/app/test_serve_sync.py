@@ -17,9 +17,9 @@ from aigw_transports.app._serve import StartError
 from aigw_transports.app._serve_sync import open_listeners, run_mock_in_threads, run_serve_in_threads
 from aigw_transports.app.config import Configuration, ServerSettings, default
 from aigw_transports.app.log import TextLog
-from aigw_transports.sync import ConnectionLost, connect
+from aigw_transports.sync import ConnectionLost, ReplyStream, connect
 from support import certificates
-from support.threads import PATIENCE_SECONDS, no_thread_left
+from support.threads import PATIENCE_SECONDS, HungLookup, no_thread_left
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +105,33 @@ def test_a_second_signal_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     status = run_serve_in_threads(on_a_free_port(drain_seconds=3600.0), TextLog(log), with_mock=True)
     visitor.wait()
     assert status == 128 + signal.SIGINT
+
+
+def test_a_second_signal_waits_for_no_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asker(Visitor):
+        def visit(self, host: str, port: int) -> None:
+            with connect(f"ws://{host}:{port}/v1/local/default", timeout=PATIENCE_SECONDS) as gateway:
+                resolver = HungLookup(monkeypatch)
+                resolvers.append(resolver)
+                stream = gateway.stream("openai", "chat/completions", {"model": "m", "stream": True})
+                thread = threading.Thread(target=self._ask, args=(stream,))
+                thread.start()
+                assert resolver.asked.wait(PATIENCE_SECONDS)
+                os.kill(os.getpid(), signal.SIGTERM)
+                while "draining" not in log.getvalue():
+                    os.sched_yield()
+                os.kill(os.getpid(), signal.SIGINT)
+                thread.join(PATIENCE_SECONDS)
+
+        def _ask(self, stream: ReplyStream) -> None:
+            with pytest.raises(ConnectionLost):
+                next(stream)
+
+    visitor, log, resolvers = Asker(monkeypatch), io.StringIO(), list[HungLookup]()
+    status = run_serve_in_threads(on_a_free_port(drain_seconds=3600.0), TextLog(log), with_mock=False)
+    assert status == 128 + signal.SIGINT
+    visitor.wait()
+    resolvers[0].end()
 
 
 def test_with_tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
