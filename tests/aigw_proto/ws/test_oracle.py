@@ -5,6 +5,8 @@ Exceptions, each with its reason:
 * wsproto looks at a header as a whole, ours at the first two octets as soon as they are there. So ours may fail while
   wsproto still waits: then it must fail as well once more octets come.
 * wsproto lets Python's decoder wait for the third octet of a surrogate, and may meanwhile find something else.
+* wsproto counts the octets of a message as they come, ours adds up what the headers announce. So ours says 1009 while
+  wsproto reads on; without a bound both must find the same.
 * wsproto refuses close code 1014, which was registered after RFC 6455.
 * wsproto breaks a compressed message at a control frame between its fragments, and after a final DEFLATE block.
 """
@@ -12,13 +14,13 @@ Exceptions, each with its reason:
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from aigw_proto._entropy import Entropy
-from aigw_proto._errors import LocalProtocolError
+from aigw_proto._errors import CloseCode, LocalProtocolError
 from aigw_proto._kinds import Role
-from aigw_proto._limits import WebSocketLimits
+from aigw_proto._limits import UNLIMITED, WebSocketLimits
 from aigw_proto.testing import ConnectionPair, chunkings, run_machine
 from aigw_proto.ws import (
     BinaryMessage,
@@ -41,6 +43,7 @@ from support.frame_streams import any_stream, valid_messages
 from support.frames import frame, parse
 
 SURROGATE = "text is not UTF-8: surrogate"
+BOUNDLESS = WebSocketLimits(max_message_bytes=UNLIMITED)
 PADDING = bytes(16)  # completes any header, so that wsproto has to look at it
 
 
@@ -65,26 +68,44 @@ def outcome(connection: WSConnection, chunks: list[bytes]) -> tuple[list[WebSock
     return events, None
 
 
-def agree(wire: bytes, role: Role, deflate: DeflateParameters | None = None) -> None:
-    events: list[WebSocketEvent] = run_machine(new(WSConnection, role, deflate=deflate), [wire])
-    oracle = outcome(new(OracleConnection, role, deflate=deflate), [wire])
+def agree(
+    wire: bytes, role: Role, deflate: DeflateParameters | None = None, limits: WebSocketLimits | None = None
+) -> None:
+    events: list[WebSocketEvent] = run_machine(new(WSConnection, role, deflate=deflate, limits=limits), [wire])
+    oracle = outcome(new(OracleConnection, role, deflate=deflate, limits=limits), [wire])
     failed = events[-1] if events else None
     if not isinstance(failed, Failed):
         assert (events, None) == oracle
+    elif failed.code == CloseCode.MESSAGE_TOO_BIG:
+        assert events[:-1] == oracle[0], "nothing but the message that is too big may be missing"
+        if limits is BOUNDLESS:  # frames of up to 2^63 octets each may announce more together
+            assert oracle[1] in (None, CloseCode.INVALID_PAYLOAD_DATA)
+        else:
+            agree(wire, role, deflate, BOUNDLESS)
     elif failed.reason == SURROGATE:
         assert events[:-1] == oracle[0][: len(events) - 1]
     elif oracle[1] is not None:
         assert (events[:-1], failed.code) == oracle
     else:
         assert events[:-1] == oracle[0], "nothing but the failure may be missing"
-        late = outcome(new(OracleConnection, role, deflate=deflate), [wire, PADDING])
+        late = outcome(new(OracleConnection, role, deflate=deflate, limits=limits), [wire, PADDING])
         assert late == (events[:-1], failed.code)
 
 
-@given(data=st.data(), role=st.sampled_from(Role))
+def received_streams() -> st.SearchStrategy[tuple[Role, bytes]]:
+    """Streams with the role of who receives them."""
+    return st.sampled_from(Role).flatmap(
+        lambda role: st.tuples(st.just(role), any_stream(masked=role is Role.SERVER)),
+    )
+
+
+@given(received_streams())
+@example((Role.SERVER, b"\x01\x80\0\0\0\0\0\xff\0\0\0\x01\0\0\0\0\0\0\0\0\x80"))  # too big, and bad UTF-8
+@example((Role.CLIENT, b"\x89\x01x\x82\x7f\0\0\0\x01\0\0\0\0data"))  # too big, and good so far
+@example((Role.CLIENT, b"\x02\x01x\x80\x7f\x7f" + b"\xff" * 7))  # too big for any bound
 @settings(max_examples=300)
-def test_same_acceptance_and_payloads(data: st.DataObject, role: Role) -> None:
-    wire = data.draw(any_stream(masked=role is Role.SERVER))
+def test_same_acceptance_and_payloads(received: tuple[Role, bytes]) -> None:
+    role, wire = received
     assume(b"\x03\xf6" not in wire)
     for masked_code in parse_close_codes(wire):
         assume(masked_code != 1014)
