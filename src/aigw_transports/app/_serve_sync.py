@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -16,9 +17,8 @@ from ..sync import Driver, listen
 from ._serve import LOOPBACK, announce, gateway_on, listen_error, raise_file_limit, redirected, server_tls, shown
 
 if TYPE_CHECKING:
-    import socket
     import ssl
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from aigw_proto.mock import MockFault
 
@@ -90,7 +90,7 @@ def _run_until_signal(
     draining = False
 
     def end(number: signal.Signals) -> None:
-        """In the driver's turn: a handler may have interrupted anything, such as a line of the log."""
+        """In the driver's turn, which is the only one that may ask the engine for something."""
         nonlocal status, draining
         if draining or not driver.running:
             status = 128 + number
@@ -103,16 +103,44 @@ def _run_until_signal(
     def started(_: object) -> None:
         announce(f"listening on {scheme}://{shown(*driver.addresses[0])}")
 
-    def handle(number: int, _: object) -> None:
-        driver.owner.post(end, signal.Signals(number))
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with _told_of_signals(lambda number: driver.owner.post(end, number)):
         driver.run(listeners, tls=tls, started=started)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     return status
+
+
+@contextlib.contextmanager
+def _told_of_signals(tell: Callable[[signal.Signals], object]) -> Generator[None, None, None]:
+    """Call `tell()` with each SIGINT and SIGTERM, in a thread of its own, for a block in the main thread.
+
+    A handler would not do: Python calls it in the main thread, and when that is about to wait in this very moment, it
+    waits first. The bytes of `set_wakeup_fd()` are written at once.
+    """
+    wanted = (signal.SIGINT, signal.SIGTERM)
+    near, far = socket.socketpair()
+
+    def listen_to_it() -> None:
+        while number := near.recv(1):
+            if number[0] in wanted:
+                tell(signal.Signals(number[0]))
+
+    with near, far:
+        far.setblocking(False)
+        thread = threading.Thread(target=listen_to_it, name="aigw-signals", daemon=True)
+        thread.start()
+        fd_before = signal.set_wakeup_fd(far.fileno())
+        before = {number: signal.signal(number, _ignore) for number in wanted}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(fd_before)
+            far.close()
+            thread.join()
+
+
+def _ignore(number: int, frame: object) -> None:
+    """Be a handler, so that the signal is told of; `SIG_IGN` would not be one."""
 
 
 def _mock_engine(fault: MockFault | None) -> MockEngine:

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+import queue
 import signal
 import socket
 import threading
@@ -132,6 +133,26 @@ def test_a_second_signal_waits_for_no_lookup(monkeypatch: pytest.MonkeyPatch) ->
     assert status == 128 + signal.SIGINT
     visitor.wait()
     resolvers[0].end()
+
+
+def test_signals_are_told_by_a_thread_that_does_nothing_else() -> None:
+    told: queue.SimpleQueue[tuple[signal.Signals, str]] = queue.SimpleQueue()
+    wakeup = signal.set_wakeup_fd(-1)
+    other = signal.signal(signal.SIGUSR1, take_no_notice)
+    try:
+        with _serve_sync._told_of_signals(lambda number: told.put((number, threading.current_thread().name))):
+            for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGINT):
+                signal.raise_signal(number)
+            names = [told.get(timeout=PATIENCE_SECONDS) for _ in range(3)]
+        assert signal.set_wakeup_fd(wakeup) == -1
+    finally:
+        signal.signal(signal.SIGUSR1, other)
+    assert names == [(number, "aigw-signals") for number in (signal.SIGTERM, signal.SIGINT, signal.SIGINT)]
+    assert told.empty()
+
+
+def take_no_notice(number: int, frame: object) -> None:
+    """Handle a signal that is not meant for the server."""
 
 
 def test_with_tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
