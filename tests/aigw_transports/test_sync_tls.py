@@ -26,10 +26,34 @@ def make_stage() -> Iterator[Stage]:
         yield it
 
 
+class Peculiar(TlsSession):
+    """A session that does otherwise on request."""
+
+    broken = False
+    answer = b""
+
+    def encrypt(self, data: bytes) -> None:
+        if self.broken:
+            raise ssl.SSLError("it is broken")
+        super().encrypt(data)
+
+    def close_notify(self) -> None:
+        if self.broken:
+            raise ssl.SSLError("it is broken")
+        super().close_notify()
+
+    def decrypt(self, most: int = 1 << 30) -> bytes | None:
+        data = super().decrypt(most)
+        if self.answer and data == b"new keys":
+            self.encrypt(self.answer)
+        return data
+
+
 class End:
     """One end of a connection, and what it has come to."""
 
-    def __init__(self, here: Stage, stream: SocketStream, session: TlsSession) -> None:
+    def __init__(self, here: Stage, stream: SocketStream, session: Peculiar) -> None:
+        self.session = session
         self.user = Witness()
         self.protocols: list[str | None] = []
         self.errors: list[Exception | None] = []
@@ -48,8 +72,8 @@ def ends(here: Stage, folder: Path, client: ssl.SSLContext | None = None) -> tup
     far = SocketStream(here.owner, peer, here.streams.discard)
     here.streams.add(far)
     trusting = client or certificates.client()
-    first = End(here, near, TlsSession(trusting, "localhost"))
-    second = End(here, far, TlsSession(certificates.server(folder), None))
+    first = End(here, near, Peculiar(trusting, "localhost"))
+    second = End(here, far, Peculiar(certificates.server(folder), None))
     first.secure.handshake()
     second.secure.handshake()
     return first, second
@@ -199,23 +223,17 @@ def test_what_breaks_while_closing_closes(here: Stage, tmp_path: Path) -> None:
     assert client.user.ends == []
 
 
-def test_a_session_that_fails_while_sending(here: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise ssl.SSLError("it is broken")
-
+def test_a_session_that_fails_while_sending(here: Stage, tmp_path: Path) -> None:
     client, _ = open_ends(here, tmp_path)
-    monkeypatch.setattr(TlsSession, "encrypt", fail)
+    client.session.broken = True
     client.secure.write(b"x")
     assert client.user.ends == ["SSLError"]
     client.secure.close()
 
 
-def test_a_session_that_fails_while_ending(here: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise ssl.SSLError("it is broken")
-
+def test_a_session_that_fails_while_ending(here: Stage, tmp_path: Path) -> None:
     client, server = open_ends(here, tmp_path)
-    monkeypatch.setattr(TlsSession, "close_notify", fail)
+    client.session.broken = server.session.broken = True
     client.secure.close()
     server.secure.end_sending()
     assert server.user.ends == ["SSLError"]
@@ -224,19 +242,10 @@ def test_a_session_that_fails_while_ending(here: Stage, tmp_path: Path, monkeypa
     assert client.user.ends == []
 
 
-def test_a_peer_that_makes_us_write_has_to_read(here: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_that_makes_us_write_has_to_read(here: Stage, tmp_path: Path) -> None:
     """As requests for new keys do, each of which is answered; here each byte is, and with much."""
     client, server = open_ends(here, tmp_path)
-    whole = TlsSession.decrypt
-    answer = bytes(16 * MIB)
-
-    def decrypt(session: TlsSession, most: int = 1 << 30) -> bytes | None:
-        data = whole(session, most)
-        if data == b"new keys":
-            session.encrypt(answer)
-        return data
-
-    monkeypatch.setattr(TlsSession, "decrypt", decrypt)
+    server.session.answer = bytes(16 * MIB)
     client.secure.set_reading(False)
     client.secure.write(b"new keys")
     here.until(lambda: server.secure.waiting_bytes)
