@@ -138,7 +138,7 @@ def test_a_certificate_that_is_not_trusted(here: Stage, tmp_path: Path) -> None:
 def test_a_peer_that_does_not_speak_tls(here: Stage, tmp_path: Path, data: bytes, kind: type[Exception]) -> None:
     stream, peer = here.connection()
     with peer:
-        server = End(here, stream, TlsSession(certificates.server(tmp_path), None))
+        server = End(here, stream, Peculiar(certificates.server(tmp_path), None))
         server.secure.handshake()
         peer.sendall(data)
         peer.shutdown(socket.SHUT_WR)
@@ -157,7 +157,7 @@ def test_a_peer_that_does_not_speak_tls(here: Stage, tmp_path: Path, data: bytes
 
 def test_a_peer_that_breaks_the_handshake(here: Stage, tmp_path: Path) -> None:
     stream, peer = here.connection()
-    server = End(here, stream, TlsSession(certificates.server(tmp_path), None))
+    server = End(here, stream, Peculiar(certificates.server(tmp_path), None))
     server.secure.handshake()
     reset(peer)
     here.until(lambda: server.errors)
@@ -168,7 +168,7 @@ def test_a_peer_that_breaks_the_handshake(here: Stage, tmp_path: Path) -> None:
 def test_giving_a_handshake_up_says_nothing(here: Stage, tmp_path: Path) -> None:
     stream, peer = here.connection()
     with peer:
-        server = End(here, stream, TlsSession(certificates.server(tmp_path), None))
+        server = End(here, stream, Peculiar(certificates.server(tmp_path), None))
         server.secure.handshake()
         server.secure.close()
         assert peer.recv(1) == b""
