@@ -152,6 +152,18 @@ class End:
         to_be_read = self._reading and (self._arrived or self._read_wakeup is not None)
         return not self._backlog_bytes and self._last_arrival <= self._schedule.now and not to_be_read
 
+    @property
+    def has_news(self) -> bool:
+        """Something is on its way to the owner, or waits until it reads: bytes, or the end of the stream."""
+        peer, now = self.peer, self._schedule.now
+        waits = bool(self._arrived) or ((self._eof_arrived or self._broken) and not self._told_end)
+        return waits or bool(peer.unsent_bytes) or peer.last_arrival > now
+
+    @property
+    def last_arrival(self) -> float:
+        """When what was sent last arrives at the other side."""
+        return self._last_arrival
+
     def send(self, chunks: Sequence[bytes]) -> int:
         """Send; return how many bytes wait in the backlog."""
         if self._broken:

@@ -98,6 +98,11 @@ class Peer:
         """What has arrived and was not read, because it does not read or reads slowly."""
         return 0 if self._end is None else self._end.unread_bytes
 
+    @property
+    def has_news(self) -> bool:
+        """Something is on its way to it, or waits until it reads: bytes, or the end of the stream."""
+        return self._end is not None and self._end.has_news
+
     def send(self, data: bytes) -> None:
         """Send bytes; before the connection is open they wait."""
         end = self._end

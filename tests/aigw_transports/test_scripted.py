@@ -155,6 +155,30 @@ def test_a_listener_is_known_by_name_and_port(world: World) -> None:
         world.listen("host", 80)
 
 
+def test_a_peer_has_news_until_it_has_seen_everything() -> None:
+    world = World()
+    listener = world.listen("there", 1, faults=Faults(latency_seconds=1.0))
+    peer = world.peer("there", 1)
+    assert not peer.has_news
+    world.run()
+    far = listener.peers[0]
+    far.send(b"hello")
+    assert peer.has_news  # on its way
+    peer.set_reading(False)
+    world.run()
+    assert peer.has_news  # not read
+    peer.set_reading(True)
+    world.run()
+    assert not peer.has_news
+    peer.set_reading(False)
+    far.reset()
+    world.run()
+    assert peer.has_news  # it was told of nothing
+    peer.set_reading(True)
+    world.run()
+    assert (peer.broken, peer.has_news) == (True, False)
+
+
 def test_what_is_not_read_is_counted() -> None:
     world = World()
     listener = world.listen("there", 1)

@@ -187,8 +187,8 @@ class Rest:
     def _judge_session(self, session: RealtimeSession, now: float) -> None:
         """Demand that whatever one end has said has come to the other."""
         ends = (session.client, session.far)
-        if any(end.peer is not None and end.peer.unread_bytes for end in ends):
-            return  # by an end that does not read, on a link that the gateway has let go of
+        if any(end.peer is not None and end.peer.has_news for end in ends):
+            return  # on a link that the gateway has let go of: it does not count among those that have to be still
         for end in ends:
             if end.said_close is not None and end.got_close is None and end.left_at is None and end.ended_at is None:
                 self._judge_closing(end)
